@@ -1,0 +1,46 @@
+//! Running one command in the guest.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The command to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The program and its arguments. A program without a slash is looked for in `PATH`.
+    pub argv: Vec<String>,
+    /// The whole environment of the command.
+    pub env: BTreeMap<String, String>,
+    /// The working directory, absolute in the guest.
+    pub cwd: String,
+    /// Milliseconds after which the guest ends the command's process group; `None` for no limit.
+    pub timeout_ms: Option<u64>,
+    /// Whether bytes for its standard input will follow; otherwise that is `/dev/null`.
+    pub stdin: bool,
+}
+
+/// What the guest says of a command, on the command's stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// The exit code, where it exited by itself.
+    pub code: Option<i32>,
+    /// The signal that ended it, where one did.
+    pub signal: Option<i32>,
+    /// Whether the guest ended it for its time-out.
+    pub timed_out: bool,
+    /// Microseconds from its start to its end, by the guest's clock.
+    pub elapsed_us: u64,
+}
+
+/// Why a command never ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecFailure {
+    /// No such program, or no such working directory.
+    NotFound,
+    /// It is there and may not be executed, or is not a program.
+    NotExecutable,
+    /// The guest has no room for another process or its pipes.
+    NoResources,
+    /// The request itself is wrong.
+    BadRequest,
+}

@@ -1,0 +1,85 @@
+//! The messages, one JSON object each.
+
+use crate::exec::{Exec, ExecFailure, Exited};
+use serde::{Deserialize, Serialize};
+
+/// What the host says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToGuest {
+    /// Starts a session (stream 0).
+    Hello {
+        /// The version that the host speaks.
+        version: u32,
+        /// A number that the guest gives back, so that an answer to an earlier session is not taken for one to
+        /// this.
+        session: u64,
+    },
+    /// Tells a machine who it is (stream 0), before anything of the user's runs in it.
+    Identify(Identity),
+    /// Asks for a [`ToHost::Pong`] (any stream).
+    Ping,
+    /// Opens a stream that runs a command.
+    Exec(Exec),
+    /// Sends a signal to the process group of the stream's command.
+    Signal {
+        /// The number, as in `signal(7)`.
+        signal: i32,
+    },
+    /// Writes everything to the disk and turns the machine off (stream 0).
+    PowerOff,
+}
+
+/// What the guest says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToHost {
+    /// Answers `hello` (stream 0).
+    Welcome {
+        /// The version that the guest speaks.
+        version: u32,
+        /// The number of the `hello`.
+        session: u64,
+        /// The version of the guest agent.
+        agent: String,
+        /// The release of the guest kernel, as `uname -r` prints it.
+        kernel: String,
+    },
+    /// Answers `identify` (stream 0).
+    Identified,
+    /// Answers `ping`.
+    Pong,
+    /// The stream's command runs.
+    Started {
+        /// Its process id in the guest.
+        pid: u32,
+    },
+    /// The request could not be carried out. The stream is closed.
+    Failed {
+        /// Why.
+        failure: ExecFailure,
+        /// What failed, in words.
+        message: String,
+    },
+    /// The stream's command has ended. The stream is closed: everything it printed came before.
+    Exited(Exited),
+}
+
+/// Who a machine is. Two machines never get the same one.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Nanoseconds since the epoch, now.
+    pub unix_time_ns: u64,
+    /// Fresh random bytes as hexadecimal, for the kernel's generator.
+    pub entropy_hex: String,
+    /// The host name of the machine.
+    pub hostname: String,
+    /// The content of `/etc/machine-id`: 32 hexadecimal digits (`machine-id(5)`).
+    pub machine_id: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("hostname", &self.hostname).finish_non_exhaustive()
+    }
+}
