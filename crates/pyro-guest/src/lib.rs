@@ -1,1 +1,44 @@
+//! The guest agent: runs commands in a pyro machine for the host.
+//!
+//! [`serve`] is the agent without the duties of process 1, so that tests drive it over a socket pair on the host.
+//! What only process 1 may do (modules, mounts, power) is in [`boot`], and `main` reads as the order of a start.
+//!
+//! ```text
+//! main -> boot::* -> serve -> agent (event loop) -> session (messages) -> exec (one command)
+//!                               port <-> outgoing                           stdin, output, spawn
+//! ```
+//!
+//! The agent never trusts the host to be well-behaved, but it does not defend the machine against its own user:
+//! commands run as root in the same kernel, and the machine is the boundary.
 
+pub mod boot;
+
+mod agent;
+mod children;
+mod exec;
+mod identity;
+mod outgoing;
+mod output;
+mod port;
+mod root;
+mod session;
+mod spawn;
+mod stdin;
+mod sys;
+
+pub use agent::Ending;
+pub use root::Root;
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+/// Serves hosts on a byte stream, one after the other, until one wants the machine turned off. On a stream other
+/// than a virtio-serial port it also ends when the host hangs up.
+///
+/// Blocks every signal in the calling thread. The stream becomes non-blocking.
+///
+/// # Errors
+/// When the event loop itself fails: no descriptors or no memory at the start, a broken stream later.
+pub fn serve(stream: OwnedFd, root: Root) -> io::Result<Ending> {
+    agent::run(stream, root)
+}

@@ -1,1 +1,44 @@
-fn main() {}
+//! The guest agent as process 1: the order of a start, top to bottom.
+//!
+//! The kernel runs this from an initramfs that holds nothing else but `/modules/` and `/dev/console`. It must
+//! never return: the kernel would panic.
+
+use pyro_guest::boot::console::Console;
+use pyro_guest::boot::environment::Environment;
+use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
+use pyro_guest::{Ending, Root, serve};
+use std::path::Path;
+
+fn main() {
+    if std::process::id() != 1 {
+        return; // nothing of the following may happen to a machine that is not ours
+    }
+    let mounted = mounts::for_agent();
+    let mut console = Console::open();
+    let started = mounted.and_then(|()| start(&mut console));
+    match started.map(|(port, root)| serve(port, root)) {
+        Ok(Ok(Ending::PowerOff(root))) => power_off::orderly(root, &mut console),
+        Ok(Ok(Ending::HungUp)) => power_off::at_once(&mut console),
+        Ok(Err(error)) => fail(&error, &mut console),
+        Err(error) => fail(&error, &mut console),
+    }
+}
+
+/// Brings the machine to where it can be saved as a template: everything mounted, nobody answered yet.
+fn start(console: &mut Console) -> Result<(std::os::fd::OwnedFd, Root), BootError> {
+    console.phase("modules");
+    let uevents = port::Uevents::listen()?;
+    modules::load_all(Path::new("/modules"))?;
+    console.phase("port");
+    let port = port::open(&uevents)?;
+    console.phase("mounts");
+    let environment = Environment::mount()?;
+    limits::set()?;
+    console.phase("ready");
+    Ok((port, Root::Environment(environment)))
+}
+
+fn fail(error: &dyn std::error::Error, console: &mut Console) -> ! {
+    console.failure(error);
+    power_off::at_once(console)
+}

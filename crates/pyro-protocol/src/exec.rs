@@ -33,7 +33,6 @@ pub struct Exited {
 
 /// Why a command never ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ExecFailure {
     /// No such program, or no such working directory.
     NotFound,

@@ -6,7 +6,7 @@
 //! byte  2, 3   zero
 //! byte  4 - 7  stream     little endian
 //! byte  8 - 11 length     little endian, of the payload, at most MAX_PAYLOAD
-//! byte 12 -    payload    a JSON message; raw bytes; a little-endian u32 of credit; nothing
+//! byte 12 -    payload    a message; raw bytes; a little-endian u32 of credit; nothing
 //! ```
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 /// What a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// One JSON message.
+    /// One message.
     Message,
     /// Bytes of a channel.
     Data,
@@ -140,7 +140,8 @@ impl Header {
         Ok(Self { kind, channel, stream: u32::from_le_bytes([s0, s1, s2, s3]), length: length as usize })
     }
 
-    fn to_bytes(self) -> [u8; HEADER_LEN] {
+    /// The header as it is sent. For senders that have the payload in place already; others use [`encode`].
+    pub fn to_bytes(self) -> [u8; HEADER_LEN] {
         let kind = match self.kind {
             Kind::Message => 1,
             Kind::Data => 2,

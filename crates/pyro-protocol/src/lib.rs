@@ -22,8 +22,8 @@
 //! A `hello` starts a new session: the guest forgets what belonged to the last one and ends its commands. The
 //! host does not have to wait for `welcome` before it sends the next messages.
 //!
-//! Versions: [`PROTOCOL_VERSION`] is one number. Fields and messages are only ever added; a peer ignores fields
-//! it does not know, and answers a message it does not know with `failed`.
+//! Versions: [`PROTOCOL_VERSION`] is one number, and both sides must have the same: the guest agent travels inside the
+//! executable that speaks to it. A message that a peer does not know is answered with `failed`.
 //!
 //! This crate does no input or output. Bytes from the other side are hostile: [`frame::Decoder`] checks every
 //! size before anything is allocated.

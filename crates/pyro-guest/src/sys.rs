@@ -1,0 +1,161 @@
+//! The system calls that `nix` does not offer safely, each behind a safe function.
+//!
+//! Nothing here decides anything: a function makes one call and gives its result.
+#![allow(
+    unsafe_code,
+    reason = "these calls have no safe wrapper; this and `spawn` are the only places for them"
+)]
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::signal::SigSet;
+use nix::sys::time::TimeSpec;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// How a process ended, as `wait(2)` tells it. Unlike `nix::sys::wait` this knows real-time signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// It exited with this code.
+    Exited(i32),
+    /// This signal ended it.
+    Signaled(i32),
+}
+
+/// Reaps one dead child if there is one: any (`-1`) or the given one. `Ok(None)` when none is dead.
+pub(crate) fn reap(pid: i32) -> nix::Result<Option<(i32, Death)>> {
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the kernel to write to.
+    let reaped = Errno::result(unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) })?;
+    if reaped == 0 {
+        return Ok(None);
+    }
+    let death = if libc::WIFSIGNALED(status) {
+        Death::Signaled(libc::WTERMSIG(status))
+    } else {
+        Death::Exited(libc::WEXITSTATUS(status))
+    };
+    Ok(Some((reaped, death)))
+}
+
+/// Sends any signal, real-time ones too, to a process group. See `killpg(3)`.
+pub(crate) fn signal_group(group: i32, signal: i32) -> nix::Result<()> {
+    if group <= 1 {
+        return Err(Errno::EINVAL); // 0 is our own group, 1 every process there is
+    }
+    // SAFETY: takes and gives only numbers.
+    Errno::result(unsafe { libc::kill(-group, signal) }).map(drop)
+}
+
+/// Sends a signal to every process but this one, which must be process 1.
+pub(crate) fn signal_everyone(signal: i32) -> nix::Result<()> {
+    // SAFETY: takes and gives only numbers.
+    Errno::result(unsafe { libc::kill(-1, signal) }).map(drop)
+}
+
+/// A descriptor that becomes readable when the process has ended. See `pidfd_open(2)`.
+pub(crate) fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
+    // SAFETY: takes and gives only numbers.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let fd = i32::try_from(fd).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Bytes that wait in a pipe. See `FIONREAD` in `pipe(7)`.
+pub(crate) fn bytes_waiting(pipe: impl AsFd) -> nix::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int to `count`.
+    Errno::result(unsafe { libc::ioctl(pipe.as_fd().as_raw_fd(), libc::FIONREAD as _, &raw mut count) })?;
+    Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// How a process is scheduled (`sched_setattr(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// As every process.
+    Ordinary,
+    /// Before every ordinary process, but without interrupting one.
+    ///
+    /// As a batch process the agent runs when a command waits or its turn is over, some milliseconds at most: a
+    /// command that prints in small pieces is not interrupted at each of them, which makes its output several
+    /// times faster than real-time priority does. The nice value keeps a fork bomb from delaying the agent.
+    First,
+    /// The same, and processes that it starts are ordinary.
+    FirstAlone,
+}
+
+/// Sets how a process is scheduled; 0 is the calling one.
+pub(crate) fn set_priority(pid: i32, priority: Priority) -> nix::Result<()> {
+    /// `struct sched_attr` of `linux/sched/types.h`, its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        deadline: [u64; 3],
+    }
+    const RESET_ON_FORK: u64 = 1;
+    let (policy, flags, nice) = match priority {
+        Priority::Ordinary => (libc::SCHED_OTHER, 0, 0),
+        Priority::First => (libc::SCHED_BATCH, 0, -20),
+        Priority::FirstAlone => (libc::SCHED_BATCH, RESET_ON_FORK, -20),
+    };
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: policy.cast_unsigned(),
+        flags,
+        nice,
+        priority: 0,
+        deadline: [0; 3],
+    };
+    // SAFETY: the structure has the size that it says, and outlives the call.
+    Errno::result(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, &raw const attributes, 0) }).map(drop)
+}
+
+/// Brings the loopback interface up. See `netdevice(7)`.
+pub(crate) fn loopback_up() -> nix::Result<()> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    // SAFETY: it holds only numbers, for which all zeroes is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *place = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap_or(1);
+    // SAFETY: SIOCSIFFLAGS reads one ifreq.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) })
+        .map(drop)
+}
+
+/// Adds fresh random bytes to the kernel's generator, counts them as entropy and makes it use them at once.
+/// See `random(4)`.
+pub(crate) fn reseed(random: impl AsFd, entropy: &[u8]) -> nix::Result<()> {
+    // struct rand_pool_info { int entropy_count (bits); int buf_size (bytes); __u32 buf[]; }, _IOW('R', 3, int[2])
+    const RNDADDENTROPY: u32 = 0x4008_5203;
+    const RNDRESEEDCRNG: u32 = 0x5207;
+    let size = i32::try_from(entropy.len()).map_err(|_| Errno::EINVAL)?;
+    let bits = size.checked_mul(8).ok_or(Errno::EINVAL)?;
+    let mut words = vec![bits, size];
+    words.extend(entropy.chunks(4).map(|chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        i32::from_ne_bytes(word)
+    }));
+    let fd = random.as_fd().as_raw_fd();
+    // SAFETY: RNDADDENTROPY reads the two counts and `size` bytes, which `words` holds.
+    Errno::result(unsafe { libc::ioctl(fd, RNDADDENTROPY as _, words.as_ptr()) })?;
+    // SAFETY: takes no argument.
+    Errno::result(unsafe { libc::ioctl(fd, RNDRESEEDCRNG as _) }).map(drop)
+}
+
+/// Waits until one of the signals is pending, and takes it. The signals must be blocked. `EAGAIN` when the time is
+/// over.
+pub(crate) fn wait_for_signal(signals: &SigSet, patience: Duration) -> nix::Result<()> {
+    let patience = TimeSpec::from(patience);
+    let (set, time) = (signals.as_ref(), patience.as_ref());
+    // SAFETY: both outlive the call; a null pointer says that nobody wants to know more about the signal.
+    Errno::result(unsafe { libc::sigtimedwait(set, std::ptr::null_mut(), time) }).map(drop)
+}
