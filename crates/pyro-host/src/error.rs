@@ -38,6 +38,10 @@ pub enum ErrorKind {
     ExecNotStarted,
     /// pyro itself ran out of time. (A guest command that does is a result.)
     Timeout,
+    /// Nobody reads the output any more. (A closed pipe: front ends end quietly.)
+    OutputClosed,
+    /// A signal asked pyro to end.
+    Interrupted,
     /// A path leads where it must not.
     UnsafePath,
     /// Host and guest, or two versions of pyro, do not speak the same protocol.
@@ -63,6 +67,8 @@ impl ErrorKind {
             Self::GuestUnreachable => "guest_unreachable",
             Self::ExecNotStarted => "exec_not_started",
             Self::Timeout => "timeout",
+            Self::OutputClosed => "output_closed",
+            Self::Interrupted => "interrupted",
             Self::UnsafePath => "unsafe_path",
             Self::VersionMismatch => "version_mismatch",
             Self::Io => "io",

@@ -8,14 +8,16 @@
 //! cache/environments/sha256-…/                        one installed environment, immutable
 //! cache/environments/staging/…/                       pulls under way, each locked by its owner
 //! cache/templates/<key>/                              one template; the folder is the lock
+//! cache/disks/                                        formatted, empty disks; the folder is the lock
 //! cache/host.json                                     what was measured on this host
 //! ```
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use etcetera::BaseStrategy;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The folders that belong to one user of pyro.
 #[derive(Debug, Clone)]
@@ -65,6 +67,16 @@ impl StateDir {
         self.cache.join("templates")
     }
 
+    /// Formatted disks, of which each machine gets a copy.
+    pub fn disks(&self) -> PathBuf {
+        self.cache.join("disks")
+    }
+
+    /// Folders of commands that run on the host.
+    pub fn host_compat(&self) -> PathBuf {
+        self.cache.join("host-compat")
+    }
+
     /// What was measured on this host and need not be measured again.
     pub fn host_record(&self) -> PathBuf {
         self.cache.join("host.json")
@@ -84,11 +96,34 @@ pub fn make_private_dir(path: &Path) -> Result<()> {
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let doing = || format!("could not write `{}`", path.display());
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(parent).doing(doing)?;
+    sweep_unfinished(parent);
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(parent).doing(doing)?;
     std::io::Write::write_all(&mut file, content).doing(doing)?;
     file.as_file().sync_all().doing(doing)?;
     file.persist(path).map_err(|error| error.error).doing(doing)?;
     Ok(())
+}
+
+/// Begins the names of files that will be renamed when they are whole.
+pub const UNFINISHED: &str = ".new-";
+
+/// Far longer than any such file takes to be whole.
+const ABANDONED_AFTER: Duration = Duration::from_secs(600);
+
+/// Deletes what processes that were killed in the middle of writing left in a folder.
+pub fn sweep_unfinished(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_unfinished = entry.file_name().to_string_lossy().starts_with(UNFINISHED);
+        let age = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|time| time.elapsed().ok());
+        if is_unfinished && age.is_some_and(|age| age > ABANDONED_AFTER) {
+            // Somebody else may have swept it meanwhile.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// An exclusive lock on a folder, held until dropped or until the process ends, however it ends.
@@ -100,12 +135,25 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// Waits for the lock. Blocks the thread; the folder must exist.
+    /// Makes the folder if it is not there, and waits for its lock. Blocks the thread.
     pub fn wait(path: &Path) -> Result<Self> {
-        let folder = open_dir(path)?;
-        rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
-            .doing(|| format!("could not lock the folder `{}`", path.display()))?;
-        Ok(Self { _folder: folder })
+        loop {
+            make_private_dir(path)?;
+            let folder = open_dir(path)?;
+            rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockExclusive)
+                .doing(|| format!("could not lock the folder `{}`", path.display()))?;
+            // Whoever held the lock before may have deleted the folder: then it is the lock of nothing.
+            if is_still_at(&folder, path) {
+                return Ok(Self { _folder: folder });
+            }
+        }
+    }
+
+    /// Waits for the lock without blocking the runtime. Dropped half-way, the lock is given back once it was got.
+    pub async fn wait_async(path: PathBuf) -> Result<Self> {
+        tokio::task::spawn_blocking(move || Self::wait(&path))
+            .await
+            .failing(ErrorKind::Internal, || "the thread that waits for a lock is gone".into())?
     }
 
     /// Takes the lock if nobody holds it. `None` if somebody does or the folder is gone.
@@ -115,11 +163,16 @@ impl DirLock {
         }
         let folder = open_dir(path)?;
         match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _folder: folder })),
+            Ok(()) => Ok(is_still_at(&folder, path).then_some(Self { _folder: folder })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error).doing(|| format!("could not lock the folder `{}`", path.display())),
         }
     }
+}
+
+fn is_still_at(folder: &fs::File, path: &Path) -> bool {
+    let (Ok(held), Ok(there)) = (folder.metadata(), path.metadata()) else { return false };
+    (held.dev(), held.ino()) == (there.dev(), there.ino())
 }
 
 fn open_dir(path: &Path) -> Result<fs::File> {

@@ -1,0 +1,102 @@
+//! Memory: what a clone that does nothing costs the host, and what the guest agent takes in the guest.
+
+use crate::Result;
+use crate::executable::Executable;
+use crate::floor::Floor;
+use crate::samples::Samples;
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long a clone is left alone before it is looked at.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// How long a machine may take to come up or to vanish.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Memory of idle clones that is nobody else's, in MiB of QEMU's process.
+#[derive(Default)]
+pub struct IdleClones {
+    pub pyro_mib: Samples,
+    pub floor_mib: Samples,
+}
+
+impl IdleClones {
+    /// Looks at so many clones of each, in turns.
+    pub fn measure(executable: &Executable, floor: &Floor<'_>, n_clones: usize) -> Result<Self> {
+        let mut clones = Self::default();
+        for _ in 0..n_clones {
+            clones.pyro_mib.add(idle_run(executable)?);
+            let (clone, _) = floor.run_true()?;
+            sleep(IDLE);
+            clones.floor_mib.add(anonymous_mib(clone.id())?);
+        }
+        Ok(clones)
+    }
+}
+
+/// KiB of the guest agent's memory that are in the guest's RAM.
+pub fn agent_resident_kib(executable: &Executable) -> Result<f64> {
+    let line = executable.output_of(&["grep", "VmRSS", "/proc/1/status"])?;
+    Ok(kib(&line, "VmRSS:").ok_or("process 1 of the guest has no resident size")?)
+}
+
+/// Starts a run that only sleeps, and looks at its QEMU.
+fn idle_run(executable: &Executable) -> Result<f64> {
+    let mut owner = Ended(executable.start(&["sleep", "60"])?);
+    let qemu = child_of(&mut owner.0)?;
+    sleep(IDLE);
+    let anonymous = anonymous_mib(qemu);
+    drop(owner);
+    until(|| (!Path::new(&format!("/proc/{qemu}")).exists()).then_some(()))
+        .ok_or_else(|| format!("QEMU {qemu} has outlived its pyro"))?;
+    anonymous
+}
+
+/// The first child of a process, which for a run is its QEMU.
+fn child_of(parent: &mut Child) -> Result<u32> {
+    let id = parent.id();
+    let found = until(|| {
+        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
+            let status = fs::read_to_string(entry.path().join("status")).ok()?;
+            let is_qemu = status.lines().any(|line| line.starts_with("Name:\tqemu"));
+            (is_qemu && kib(&status, "PPid:") == Some(f64::from(id))).then_some(pid)
+        })
+    });
+    Ok(found.ok_or("`pyro run` has started no QEMU")?)
+}
+
+fn anonymous_mib(pid: u32) -> Result<f64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = fs::read_to_string(&path).map_err(|error| format!("could not read {path}: {error}"))?;
+    Ok(kib(&text, "Anonymous:").ok_or("no anonymous memory is told")? / 1024.0)
+}
+
+/// The number behind a word at the beginning of a line.
+fn kib(text: &str, word: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok())
+}
+
+fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            None if begun.elapsed() < PATIENCE => sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
+}
+
+/// A process that is killed and reaped when dropped.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Fails only where it has ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,203 @@
+//! The single checks, each with its remedy.
+
+use super::{BootReport, Check, CheckStatus};
+use crate::environment::{Environment, Environments};
+use crate::error::{Error, Result};
+use crate::program::find_program;
+use crate::state_dir::{DirLock, StateDir, make_private_dir};
+use crate::vm::accelerator::{Accelerator, AcceleratorStatus, KvmStatus};
+use crate::vm::qemu::Qemu;
+use rustix::fs::statvfs;
+use std::fs;
+
+/// The name of the check whose failure leaves installed environments usable.
+pub(super) const PULLING: &str = "pulling environments";
+
+const MIB: u64 = 1024 * 1024;
+/// The memory of a machine of the default size.
+const TEMPLATE_BYTES: u64 = 1024 * MIB;
+/// An environment, its template, and room for what a guest writes.
+const WANTED_DISK_MIB: u64 = 4 * 1024;
+const NEEDED_DISK_MIB: u64 = 1024;
+/// A machine of the default size, and QEMU.
+const WANTED_MEMORY_MIB: u64 = 1280;
+
+fn check(name: &'static str, status: CheckStatus, found: impl Into<String>, hint: Option<&str>) -> Check {
+    Check { name, status, found: found.into(), hint: hint.map(str::to_owned) }
+}
+
+fn failed(name: &'static str, error: &Error) -> Check {
+    check(name, CheckStatus::Failed, error.chain().join(": "), error.hint())
+}
+
+pub(super) fn platform() -> Check {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    let status = if (os, arch) == ("linux", "x86_64") { CheckStatus::Ok } else { CheckStatus::Failed };
+    check("platform", status, format!("{os} {arch}"), Some("use a Linux host with an x86_64 processor"))
+}
+
+pub(super) fn qemu(qemu: &Result<Qemu>) -> Check {
+    match qemu {
+        Ok(qemu) => {
+            check("QEMU", CheckStatus::Ok, format!("{} at {}", qemu.version_text, qemu.path.display()), None)
+        }
+        Err(error) => failed("QEMU", error),
+    }
+}
+
+pub(super) fn accelerator(accelerator: &Result<AcceleratorStatus>, kvm: &KvmStatus) -> Check {
+    const NAME: &str = "accelerator";
+    match accelerator {
+        Ok(AcceleratorStatus { kind: Accelerator::Kvm, reason, .. }) => {
+            check(NAME, CheckStatus::Ok, format!("kvm: {reason}"), None)
+        }
+        Ok(AcceleratorStatus { kind: Accelerator::Tcg, reason, .. }) => {
+            let found = format!("tcg (emulation, which is slower): {reason}");
+            check(NAME, CheckStatus::Degraded, found, Some(kvm_remedy(kvm)))
+        }
+        Err(error) => failed(NAME, error),
+    }
+}
+
+/// What would bring KVM, by what is in its way.
+fn kvm_remedy(kvm: &KvmStatus) -> &'static str {
+    match kvm {
+        KvmStatus { runs_guests: true, .. } => "leave out --accel and PYRO_ACCEL: KVM works here",
+        KvmStatus { exists: false, .. } => {
+            "switch virtualisation on in the firmware, or nested virtualisation where this host is a guest itself, \
+             then: sudo modprobe kvm-intel || sudo modprobe kvm-amd"
+        }
+        KvmStatus { writable: false, .. } => {
+            "join the group that owns it, then log in again: sudo usermod -aG \"$(stat -c %G /dev/kvm)\" \"$USER\""
+        }
+        _ => "use a host whose KVM runs on hardware; on this one emulation is the faster of the two",
+    }
+}
+
+/// Whether a template could be made: a large sparse file without a name is, and the folder is locked for a moment.
+pub(super) fn cache(state_dir: &StateDir) -> Check {
+    let written = make_private_dir(state_dir.cache()).and_then(|()| {
+        use crate::error::Context;
+        let doing = || format!("could not write to `{}`", state_dir.cache().display());
+        tempfile::tempfile_in(state_dir.cache())
+            .and_then(|file| file.set_len(TEMPLATE_BYTES))
+            .doing(doing)?;
+        DirLock::try_now(state_dir.cache()).map(|_| ())
+    });
+    match written {
+        Ok(()) => check(
+            "cache folder",
+            CheckStatus::Ok,
+            format!("{} can be written", state_dir.cache().display()),
+            None,
+        ),
+        Err(error) => failed(
+            "cache folder",
+            &error.with_hint("make it writable for this user, or set PYRO_HOME to a folder that is"),
+        ),
+    }
+}
+
+pub(super) fn disk_space(state_dir: &StateDir) -> Check {
+    const NAME: &str = "disk space";
+    let existing = state_dir.cache().ancestors().find(|path| path.exists()).unwrap_or(state_dir.cache());
+    let Ok(status) = statvfs(existing) else {
+        return check(NAME, CheckStatus::Degraded, format!("unknown for {}", existing.display()), None);
+    };
+    let free_mib = status.f_bavail.saturating_mul(status.f_frsize) / MIB;
+    let verdict = match free_mib {
+        free if free < NEEDED_DISK_MIB => CheckStatus::Failed,
+        free if free < WANTED_DISK_MIB => CheckStatus::Degraded,
+        _ => CheckStatus::Ok,
+    };
+    let hint = "free some space (`pyro env prune --all` deletes what can be made again), or set PYRO_HOME to another disk";
+    check(NAME, verdict, format!("{free_mib} MiB free for {}", existing.display()), Some(hint))
+}
+
+pub(super) fn memory() -> Check {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = available.and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let mib = kib.unwrap_or_default() / 1024;
+    let status = if mib < WANTED_MEMORY_MIB { CheckStatus::Degraded } else { CheckStatus::Ok };
+    let hint = "end something, or give machines less with --mem-mib";
+    check("memory", status, format!("{mib} MiB available"), Some(hint))
+}
+
+pub(super) fn format_tool() -> Check {
+    match find_program("mkfs.ext4") {
+        Some(path) => check("disk formatting", CheckStatus::Ok, format!("{}", path.display()), None),
+        None => check(
+            "disk formatting",
+            CheckStatus::Failed,
+            "mkfs.ext4 is not installed",
+            Some("sudo apt-get install e2fsprogs"),
+        ),
+    }
+}
+
+/// The programs for it, Debian's keys, and for an ordinary user the right to make user namespaces.
+pub(super) async fn pulling(state_dir: &StateDir) -> Check {
+    match Environments::new(state_dir.clone()).check_host().await {
+        Ok(()) => check(PULLING, CheckStatus::Ok, "the tools and the namespaces for it are there", None),
+        Err(error) => failed(PULLING, &error),
+    }
+}
+
+/// Whether the environment is there; one that is not is pulled by its first run.
+pub(super) fn environment(name: &str, installed: &Result<Option<Environment>>) -> Check {
+    const NAME: &str = "environment";
+    match installed {
+        Ok(Some(environment)) => {
+            check(NAME, CheckStatus::Ok, format!("{name} is installed ({})", environment.digest), None)
+        }
+        Ok(None) => {
+            let hint = format!("pyro env pull {name}");
+            check(
+                NAME,
+                CheckStatus::Ok,
+                format!("{name} is not installed; its first run pulls it"),
+                Some(&hint),
+            )
+        }
+        Err(error) => failed(NAME, error),
+    }
+}
+
+/// Whether this user's processes could be limited by a cgroup of their own (`cgroups(7)`, "delegation").
+pub(super) fn cgroup_delegation() -> Check {
+    const NAME: &str = "cgroup delegation";
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
+    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .find(|mount| fs::exists(format!("{mount}/cgroup.controllers")).unwrap_or(false));
+    let (Some(path), Some(mount)) = (unified, mount) else {
+        return check(
+            NAME,
+            CheckStatus::Ok,
+            "no cgroup v2 here; machines are limited by their own size only",
+            None,
+        );
+    };
+    let folder = format!("{mount}{}", path.trim());
+    let writable = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
+    let found = if writable {
+        "delegated to this user"
+    } else {
+        "not delegated; machines are limited by their own size only"
+    };
+    check(NAME, CheckStatus::Ok, format!("{folder}: {found}"), None)
+}
+
+pub(super) fn booted(report: &BootReport) -> Check {
+    let found = format!(
+        "{} said `{}`: cold {:.0} ms, as a clone {:.0} ms",
+        report.environment, report.guest, report.cold.total_ms, report.warm.total_ms
+    );
+    check("boot", CheckStatus::Ok, found, None)
+}
+
+pub(super) fn boot_failed(error: &Error) -> Check {
+    failed("boot", error)
+}

@@ -1,0 +1,61 @@
+//! Output of commands: which stream it belongs to, and how much of it is kept.
+
+use serde::Serialize;
+
+/// Which of a command's two outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputChannel {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The beginning of an output, up to a limit.
+#[derive(Debug)]
+pub struct Capture {
+    bytes: Vec<u8>,
+    limit: usize,
+    truncated: bool,
+}
+
+impl Capture {
+    /// Keeps at most `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, truncated: false }
+    }
+
+    /// Takes what there is room for.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.limit - self.bytes.len();
+        self.truncated |= bytes.len() > room;
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Whether anything was left out.
+    pub fn truncated(&self) -> bool {
+        self.truncated
+    }
+
+    /// What was kept, as text; bytes that are no UTF-8 become U+FFFD.
+    pub fn into_text(self) -> String {
+        String::from_utf8(self.bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_is_kept_and_the_rest_is_told() {
+        let mut capture = Capture::new(5);
+        capture.push(b"abc");
+        assert!(!capture.truncated());
+        capture.push(b"defg");
+        assert!(capture.truncated());
+        assert_eq!(capture.into_text(), "abcde");
+    }
+}

@@ -1,0 +1,85 @@
+//! Starts child processes that cannot outlive this process, however it ends.
+//!
+//! The kernel is asked to kill the child when its parent goes (`PR_SET_PDEATHSIG`, `prctl(2)`). "Parent" means
+//! the *thread* that started it: one that ends early, as threads of a pool do, would take the machine with it. All
+//! children are therefore started by one thread that lives as long as the process.
+#![allow(
+    unsafe_code,
+    reason = "code that runs between fork and exec, and a descriptor given to the event loop"
+)]
+
+use rustix::process::{
+    Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, set_parent_process_death_signal,
+};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::{OnceLock, mpsc};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+type Job = (Command, mpsc::Sender<io::Result<Child>>);
+
+static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+
+/// Starts the command as a child that is killed when this process ends.
+pub(super) fn spawn_owned(mut command: Command) -> io::Result<Child> {
+    die_with_owner(&mut command);
+    let spawner = SPAWNER.get_or_init(start_spawner);
+    let (answer, answered) = mpsc::channel();
+    let gone = || io::Error::other("the thread that starts processes is gone");
+    spawner.send((command, answer)).map_err(|_| gone())?;
+    answered.recv().map_err(|_| gone())?
+}
+
+fn start_spawner() -> mpsc::Sender<Job> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    std::thread::spawn(move || {
+        for (mut command, answer) in jobs {
+            // Whoever asked may have gone; its child is then killed and reaped here.
+            if let Err(mpsc::SendError(Ok(mut orphan))) = answer.send(command.spawn()) {
+                let _ = orphan.kill();
+                let _ = orphan.wait();
+            }
+        }
+    });
+    sender
+}
+
+/// Keeps a child from inheriting what its owner was itself given: every descriptor but the standard ones is closed by
+/// its `exec`. What it is to have is put in place after this.
+pub(super) fn inherit_nothing(command: &mut Command) {
+    let close = move || {
+        // SAFETY: three numbers; see close_range(2). Nothing is closed before `exec`, so that std's own pipe works.
+        let done =
+            unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    // SAFETY: the closure makes one system call and allocates nothing.
+    unsafe { command.pre_exec(close) };
+}
+
+/// Has the child killed when the thread that starts it ends. For threads that live as long as what they run, such as
+/// the one of an event loop; see [`spawn_owned`] for children that must outlive their thread.
+pub(crate) fn die_with_owner(command: &mut Command) {
+    let owner = getpid();
+    // SAFETY: the closure makes two system calls and allocates nothing, as code between fork and exec must.
+    unsafe { command.pre_exec(move || die_with(owner)) };
+}
+
+fn die_with(owner: Pid) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // The owner may have died before the request was made.
+    if getppid() != Some(owner) {
+        return Err(io::Error::other("the process that asked for this one is gone"));
+    }
+    Ok(())
+}
+
+/// A descriptor that becomes readable when the child has ended (`pidfd_open(2)`).
+pub(super) fn watch(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
+    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    // SAFETY: the descriptor is owned by the value that is registered, and stays open as long as that lives.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+}
