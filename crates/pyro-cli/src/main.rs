@@ -1,2 +1,23 @@
-#![allow(missing_docs)]
-fn main() {}
+//! The executable `pyro`. Parses what was typed, lets [`pyro_host`] do it, shows what came of it.
+//!
+//! No decision that another front end would need is taken here, and only [`output`] prints.
+
+mod cli;
+mod commands;
+mod exit;
+mod logging;
+mod output;
+
+use clap::Parser;
+use cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::usage(&error),
+    };
+    logging::start();
+    let outcome = commands::run(cli.command);
+    exit::code(outcome)
+}

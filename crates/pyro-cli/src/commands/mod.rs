@@ -1,0 +1,43 @@
+//! One file per command: what may be typed, and what it means. Each has a struct whose doc comment is the help, and a
+//! function that does it.
+
+pub mod completions;
+pub mod doctor;
+pub mod env;
+pub mod interrupt;
+pub mod man;
+pub mod progress;
+pub mod run;
+
+use crate::cli::Command;
+use crate::exit::{Failure, Outcome};
+use pyro_host::error::{Context, Error, ErrorKind};
+use std::future::Future;
+
+/// Does what was typed.
+pub fn run(command: Command) -> Outcome {
+    match command {
+        Command::Run(run) => Outcome { json: run.json, result: run.execute() },
+        Command::Env(env) => Outcome { json: env.json(), result: env.execute() },
+        Command::Doctor(doctor) => Outcome { json: doctor.json, result: doctor.execute() },
+        Command::Completions(completions) => Outcome { json: false, result: completions.execute() },
+        Command::Man(man) => Outcome { json: false, result: man.execute() },
+    }
+}
+
+/// Runs a future until it is done or a signal comes; then the future is dropped, which ends all that it started.
+pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .failing(ErrorKind::Io, || "could not start the event loop".into())?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = future => result.map_err(Failure::Error),
+            signal = interrupt::signal() => Err(Failure::Interrupted(signal?)),
+        }
+    });
+    // Threads that still wait for standard input or a lock must not hold up the end.
+    runtime.shutdown_background();
+    result
+}

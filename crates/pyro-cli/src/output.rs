@@ -1,0 +1,130 @@
+//! The only module that prints. Standard output is data, everything else goes to standard error.
+//!
+//! Writing never panics: a closed pipe is reported to the caller, who ends quietly.
+
+use pyro_host::error::{Error, ErrorKind};
+use pyro_host::output::OutputChannel;
+use serde::Serialize;
+use serde_json::json;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Whether a person may be watching standard error.
+pub fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// One JSON object, indented by two, keys sorted.
+pub fn json(value: &impl Serialize) -> Result<(), Error> {
+    // By way of a value, whose objects sort their keys.
+    let text = serde_json::to_value(value).and_then(|value| serde_json::to_string_pretty(&value)).map_err(
+        |error| Error::new(ErrorKind::Internal, "could not write the result as JSON").with_source(error),
+    )?;
+    data(format!("{text}\n").as_bytes())
+}
+
+/// Lines of text.
+pub fn text(text: &str) -> Result<(), Error> {
+    data(text.as_bytes())
+}
+
+/// Bytes as they are.
+pub fn data(bytes: &[u8]) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    write_all(&mut stdout, bytes).and_then(|()| stdout.flush()).map_err(output_error)
+}
+
+/// Writes everything, also to an output that somebody else has made non-blocking: then it is tried again shortly.
+fn write_all(output: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match output.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n_written) => bytes = &bytes[n_written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn output_error(error: io::Error) -> Error {
+    let kind =
+        if error.kind() == io::ErrorKind::BrokenPipe { ErrorKind::OutputClosed } else { ErrorKind::Io };
+    Error::new(kind, "could not write the output").with_source(error)
+}
+
+/// One line for people: progress, warnings. That it cannot be written is no reason to fail.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// An error, with its causes and what to do next; as JSON on standard output where that was asked for.
+pub fn error(error: &Error, as_json: bool) {
+    if as_json {
+        let value = json!({"error": {
+            "kind": error.kind(),
+            "message": error.chain().join(": "),
+            "hint": error.hint(),
+        }});
+        let _ = json(&value);
+        return;
+    }
+    let mut chain = error.chain().into_iter();
+    note(&format!("error: {}", chain.next().unwrap_or_default()));
+    for cause in chain {
+        note(&format!("  cause: {cause}"));
+    }
+    if let Some(hint) = error.hint() {
+        note(&format!("hint: {hint}"));
+    }
+}
+
+/// What clap has to say: help and version are data, wrong usage is an error.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let before_command = std::env::args_os().skip(1).take_while(|word| word != "--");
+    if error.use_stderr() && before_command.into_iter().any(|word| word == "--json") {
+        let text = error.to_string();
+        let lines = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let message = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let message = message.trim_start_matches("error: ");
+        self::error(&Error::invalid(message).with_hint("see --help"), true);
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Passes a command's output on, and remembers whether the cursor is at the beginning of a line.
+#[derive(Debug, Default)]
+pub struct Streams {
+    line_open: bool,
+}
+
+impl Streams {
+    /// Writes to the stream that the bytes came from.
+    pub fn write(&mut self, channel: OutputChannel, bytes: &[u8]) -> Result<(), Error> {
+        let shown = match channel {
+            OutputChannel::Stdout => {
+                data(bytes)?;
+                io::stdout().is_terminal()
+            }
+            OutputChannel::Stderr => {
+                write_all(&mut io::stderr().lock(), bytes).map_err(output_error)?;
+                true
+            }
+        };
+        if shown && !bytes.is_empty() {
+            self.line_open = bytes.last() != Some(&b'\n');
+        }
+        Ok(())
+    }
+
+    /// A line of pyro's own, on a line of its own.
+    pub fn closing_line(&self, line: &str) {
+        note(&format!("{}{line}", if self.line_open { "\n" } else { "" }));
+    }
+}
