@@ -45,8 +45,8 @@ pub fn agent_resident_kib(executable: &Executable) -> Result<f64> {
 
 /// Starts a run that only sleeps, and looks at its QEMU.
 fn idle_run(executable: &Executable) -> Result<f64> {
-    let mut owner = Ended(executable.start(&["sleep", "60"])?);
-    let qemu = child_of(&mut owner.0)?;
+    let owner = Ended(executable.start(&["sleep", "60"])?);
+    let qemu = child_of(owner.0.id())?;
     sleep(IDLE);
     let anonymous = anonymous_mib(qemu);
     drop(owner);
@@ -55,16 +55,15 @@ fn idle_run(executable: &Executable) -> Result<f64> {
     anonymous
 }
 
-/// The first child of a process, which for a run is its QEMU.
-fn child_of(parent: &mut Child) -> Result<u32> {
-    let id = parent.id();
+/// The child of a process, which for a run is its QEMU.
+fn child_of(parent: u32) -> Result<u32> {
+    let is_child = |entry: &fs::DirEntry| {
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        kib(&status, "PPid:") == Some(f64::from(parent))
+    };
     let found = until(|| {
-        fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-            let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let status = fs::read_to_string(entry.path().join("status")).ok()?;
-            let is_qemu = status.lines().any(|line| line.starts_with("Name:\tqemu"));
-            (is_qemu && kib(&status, "PPid:") == Some(f64::from(id))).then_some(pid)
-        })
+        let mut processes = fs::read_dir("/proc").ok()?.flatten();
+        processes.find(is_child)?.file_name().to_str()?.parse().ok()
     });
     Ok(found.ok_or("`pyro run` has started no QEMU")?)
 }
@@ -75,7 +74,7 @@ fn anonymous_mib(pid: u32) -> Result<f64> {
     Ok(kib(&text, "Anonymous:").ok_or("no anonymous memory is told")? / 1024.0)
 }
 
-/// The number behind a word at the beginning of a line.
+/// The number behind a word at the beginning of a line: KiB where it is a size.
 fn kib(text: &str, word: &str) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok())
 }

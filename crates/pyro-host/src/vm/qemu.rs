@@ -19,8 +19,9 @@ pub const OLDEST_QEMU: QemuVersion = QemuVersion { major: 7, minor: 2 };
 /// What to type where QEMU is missing.
 pub const INSTALL_QEMU: &str = "sudo apt-get install qemu-system-x86 seabios";
 
-/// The first user id of a range that owns nothing on any system: each machine started by root gets one of them.
-const FIRST_UNPRIVILEGED_ID: u32 = 0x5059_0000;
+/// The first of 65536 user ids that nothing hands out: above what SSSD gives to directories by default, below what
+/// systemd keeps for foreign images. Each machine started by root runs as one of them.
+const FIRST_UNPRIVILEGED_ID: u32 = 2_001_000_000;
 const NOBODY: u32 = 65534;
 
 /// A version of QEMU, as far as pyro cares.
