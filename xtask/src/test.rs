@@ -23,6 +23,9 @@ pub fn test(extra: &[String]) -> Result<(), String> {
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]).args(extra);
     let tally = run_counting(&mut tests)?;
+    for name in &tally.names {
+        println!("skipped: {name}");
+    }
     println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
     if tally.failed > 0 || !tally.succeeded {
         return Err("some tests failed, see above".into());
@@ -49,6 +52,8 @@ struct Tally {
     failed: u64,
     skipped: u64,
     succeeded: bool,
+    /// The lines of those that were skipped, with their reasons.
+    names: Vec<String>,
 }
 
 /// Runs the tests, passes their output on and adds up the closing line of each test program.
@@ -73,6 +78,9 @@ fn run_counting(command: &mut Command) -> Result<Tally, String> {
 impl Tally {
     /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`
     fn add(&mut self, line: &str) {
+        if line.starts_with("test ") && line.contains(" ... ignored") {
+            self.names.push(line.to_owned());
+        }
         let Some((_, counts)) = line.split_once("test result: ") else { return };
         let words: Vec<&str> = counts.split([' ', ';']).filter(|word| !word.is_empty()).collect();
         for pair in words.windows(2) {
