@@ -70,6 +70,7 @@ fn kvm_remedy(kvm: &KvmStatus) -> &'static str {
         KvmStatus { writable: false, .. } => {
             "join the group that owns it, then log in again: sudo usermod -aG \"$(stat -c %G /dev/kvm)\" \"$USER\""
         }
+        kvm if kvm.is_fast() => "chgrp kvm /dev/kvm && chmod 660 /dev/kvm",
         _ => "use a host whose KVM runs on hardware; on this one emulation is the faster of the two",
     }
 }

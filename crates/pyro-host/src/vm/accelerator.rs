@@ -127,14 +127,25 @@ impl KvmStatus {
             status.problem = Some(format!("{KVM_DEVICE} does not exist"));
         } else if let Err(error) = writable {
             status.problem = Some(format!("{KVM_DEVICE} cannot be opened by this user ({error})"));
-        } else if rustix::process::geteuid().is_root() && kvm_group().is_none() {
-            status.problem = Some(format!(
-                "{KVM_DEVICE} is open to root alone, and QEMU is not run as root: chmod 666 {KVM_DEVICE}"
-            ));
         } else {
             status.judge(kvm_probe::measure());
+            status.ask_for_another_user();
         }
         status
+    }
+
+    /// Root's QEMU runs as another user, who must be able to open the device as well.
+    fn ask_for_another_user(&mut self) {
+        if self.runs_guests && rustix::process::geteuid().is_root() && kvm_group().is_none() {
+            self.runs_guests = false;
+            self.problem =
+                Some(format!("{KVM_DEVICE} works, but is open to root alone, and QEMU is not run as root"));
+        }
+    }
+
+    /// Whether guest code ran fast, whoever may run it.
+    pub fn is_fast(&self) -> bool {
+        self.million_instructions_per_second.is_some_and(|speed| speed >= SLOWEST_USEFUL_KVM)
     }
 
     /// Whether the answer holds until the host boots again. A refusal may be over with the next login.
@@ -146,7 +157,7 @@ impl KvmStatus {
         match measured {
             Ok(speed) => {
                 self.million_instructions_per_second = Some((speed * 10.0).round() / 10.0);
-                self.runs_guests = speed >= SLOWEST_USEFUL_KVM;
+                self.runs_guests = self.is_fast();
                 if !self.runs_guests {
                     self.problem = Some(format!(
                         "{KVM_DEVICE} runs ordinary guest code at {speed:.1} million instructions a second \
