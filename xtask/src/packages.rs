@@ -17,11 +17,29 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ca-certificates", "mirrors that are reached over TLS"),
 ];
 
-/// Installs those that are missing, after printing them.
+/// What the tests need beyond that, on a minimal system.
+const FOR_TESTS: &[(&str, &str)] = &[
+    ("python3", "stands in for a QEMU that lies, in the tests"),
+    ("procps", "sends signals, in the tests"),
+    ("mount", "makes a disk that is soon full, in the tests"),
+    ("passwd", "makes an ordinary user, in the tests"),
+];
+
+/// Installs what pyro needs and is missing.
 pub fn install_missing() -> Result<(), String> {
-    let missing: Vec<&(&str, &str)> = PACKAGES.iter().filter(|(name, _)| !is_installed(name)).collect();
+    install("pyro", PACKAGES)
+}
+
+/// Installs what the tests need and is missing.
+pub fn install_missing_for_tests() -> Result<(), String> {
+    install("its tests", FOR_TESTS)
+}
+
+/// Installs those that are missing, after printing them.
+fn install(for_what: &str, wanted: &[(&str, &str)]) -> Result<(), String> {
+    let missing: Vec<&(&str, &str)> = wanted.iter().filter(|(name, _)| !is_installed(name)).collect();
     if missing.is_empty() {
-        println!("Debian packages: all {} installed", PACKAGES.len());
+        println!("Debian packages for {for_what}: all {} installed", wanted.len());
         return Ok(());
     }
     println!("These Debian packages are missing and will be installed:");

@@ -1,5 +1,6 @@
 //! Every check and every test, real guests included. Says at the end how many tests ran.
 
+use crate::packages;
 use crate::run::{cargo, run, show};
 use crate::setup::{add_check_tools, setup};
 use crate::users;
@@ -11,6 +12,7 @@ const KNOWN_COMPILER: &str = "rustc 1.95.";
 
 pub fn test(extra: &[String]) -> Result<(), String> {
     setup()?;
+    packages::install_missing_for_tests()?;
     users::ensure_ordinary_user()?;
     add_check_tools();
     let strict = is_known_compiler();
