@@ -32,7 +32,8 @@ fn commands_that_cannot_start_are_told_apart() {
     let home = Home::new().warmed();
     let missing = home.run(&["no-such-program"]);
     assert_eq!(missing.status.code(), Some(127), "{}", report(&missing));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("no-such-program"), "{}", report(&missing));
+    let stderr = String::from_utf8_lossy(&missing.stderr);
+    assert!(stderr.contains("no-such-program") && stderr.contains("hint: "), "{stderr}");
     let not_executable = home.run(&["/etc/passwd"]);
     assert_eq!(not_executable.status.code(), Some(126), "{}", report(&not_executable));
     let json = home.json(&[], &["no-such-program"]);

@@ -57,6 +57,18 @@ pub struct Execution {
     ended: bool,
 }
 
+/// What to do about a command that did not start.
+fn remedy(failure: ExecFailure) -> &'static str {
+    match failure {
+        ExecFailure::NotFound => {
+            "check the spelling, or take an environment that has it: `pyro env list`, `pyro env inspect NAME --json`"
+        }
+        ExecFailure::NotExecutable => "name a program, or run a script through its interpreter: `sh FILE`",
+        ExecFailure::NoResources => "give the machine more memory, or run fewer commands at a time",
+        ExecFailure::BadRequest => "check the command's words and its environment",
+    }
+}
+
 impl Execution {
     pub(super) fn new(handle: Arc<Handle>, stream: u32, stdin: bool) -> Self {
         let sender = StdinSender { handle: Arc::clone(&handle), stream, finished: false };
@@ -109,7 +121,7 @@ impl Execution {
                 self.ended = true;
                 let error =
                     Error::new(ErrorKind::ExecNotStarted, "the command could not be started in the guest");
-                Err(error.with_source(ExecNotStarted { failure, message }))
+                Err(error.with_hint(remedy(failure)).with_source(ExecNotStarted { failure, message }))
             }
         }
     }

@@ -6,8 +6,8 @@
 //!                └──────── kill <──────┘        dropping does the same
 //! ```
 //!
-//! Nothing is waited for that need not be: QMP commands and the first messages to the guest stand in their
-//! sockets before QEMU runs.
+//! Nothing is waited for that need not be: QMP commands and the `hello` to the guest stand in their sockets
+//! before QEMU runs.
 
 use super::VmSpec;
 use super::accelerator::Accelerator;
