@@ -8,12 +8,14 @@ use crate::session::Token;
 use crate::spawn::{Program, SpawnError, Spawner, Step, Surroundings};
 use crate::stdin::Stdin;
 use crate::sys::{self, Death};
+use crate::tasks;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{SIGKILL, SIGTERM};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use pyro_protocol::exec::{Exec, ExecFailure, Exited};
 use pyro_protocol::frame::Channel;
+use pyro_protocol::task::Task;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -99,24 +101,47 @@ impl Command {
     }
 }
 
-/// What a start needs besides the request.
+/// What is to be started.
+#[derive(Debug)]
+pub(crate) struct Job {
+    program: Program,
+    timeout: Option<Duration>,
+    /// Whether it gets input.
+    stdin: bool,
+}
+
+impl Job {
+    /// A command of the user.
+    pub(crate) fn command(request: &Exec) -> Result<Self, NotStarted> {
+        let timeout = request.timeout_ms.map(Duration::from_millis);
+        Ok(Self { program: program(request)?, timeout, stdin: request.stdin })
+    }
+
+    /// A piece of the agent's own work, done by this same program.
+    pub(crate) fn task(task: &Task) -> Result<Self, NotStarted> {
+        let argv = tasks::arguments(task).map_err(|error| bad_request(&error.to_string()))?;
+        let argv = argv.map(c_string).into_iter().collect::<Result<_, _>>()?;
+        let (candidates, cwd) = (vec![c"/proc/self/exe".into()], c"/".into());
+        Ok(Self { program: Program { candidates, argv, env: Vec::new(), cwd }, timeout: None, stdin: true })
+    }
+}
+
+/// What a start needs besides the job.
 #[derive(Debug)]
 pub(crate) struct Starter<'a> {
     pub(crate) epoll: &'a Epoll,
     pub(crate) spawner: &'a mut Spawner,
-    /// The namespace that commands live in, if not ours.
+    /// The namespace that it is to live in, if not ours.
     pub(crate) namespace: Option<BorrowedFd<'a>>,
     /// What a command without input reads.
     pub(crate) null: &'a OwnedFd,
 }
 
 impl Starter<'_> {
-    /// Starts a command on a stream.
-    pub(crate) fn start(&mut self, request: &Exec, stream: u32, serial: u32) -> Result<Command, NotStarted> {
-        let program = program(request)?;
-        let timeout = request.timeout_ms.map(Duration::from_millis);
+    /// Starts a program on a stream.
+    pub(crate) fn start(&mut self, job: &Job, stream: u32, serial: u32) -> Result<Command, NotStarted> {
         let token = |channel| Token { stream, serial, channel }.to_u64();
-        let input = request.stdin.then(|| pipe(End::Write)).transpose().map_err(no_resources)?;
+        let input = job.stdin.then(|| pipe(End::Write)).transpose().map_err(no_resources)?;
         let stdout = pipe(End::Read).map_err(no_resources)?;
         let stderr = pipe(End::Read).map_err(no_resources)?;
         for (pipe, channel) in [(&stdout.ours, Channel::Stdout), (&stderr.ours, Channel::Stderr)] {
@@ -129,13 +154,14 @@ impl Starter<'_> {
             namespace: self.namespace,
         };
         let started = Instant::now();
-        let pid = self.spawner.spawn(&program, &around).map_err(|error| not_spawned(error, request))?;
+        let pid =
+            self.spawner.spawn(&job.program, &around).map_err(|error| not_spawned(error, &job.program))?;
         Ok(Command {
             serial,
             pid,
             stdin: Stdin::new(stream, token(Channel::Stdin), input.map(|pipe| pipe.ours)),
             outputs: [Output::new(Channel::Stdout, stdout.ours), Output::new(Channel::Stderr, stderr.ours)],
-            deadline: timeout.and_then(|timeout| started.checked_add(timeout)),
+            deadline: job.timeout.and_then(|timeout| started.checked_add(timeout)),
             started,
             timed_out: false,
             death: None,
@@ -203,10 +229,13 @@ fn no_resources(errno: Errno) -> NotStarted {
     NotStarted { failure: ExecFailure::NoResources, message }
 }
 
-fn not_spawned(error: SpawnError, request: &Exec) -> NotStarted {
+fn not_spawned(error: SpawnError, program: &Program) -> NotStarted {
     let subject = match error.step {
-        Step::Directory => format!("working directory `{}`", shortened(&request.cwd)),
-        Step::Execute => format!("`{}`", shortened(request.argv.first().map_or("", String::as_str))),
+        Step::Directory => format!("working directory `{}`", shortened(&program.cwd.to_string_lossy())),
+        Step::Execute => {
+            let name = program.argv.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+            format!("`{}`", shortened(&name))
+        }
         Step::Clone | Step::Prepare => return no_resources(error.errno),
     };
     let failure = match error.errno {

@@ -6,12 +6,14 @@
 //! ```text
 //! main -> boot::* -> serve -> agent (event loop) -> session (messages) -> exec (one command)
 //!                               port <-> outgoing                           stdin, output, spawn
+//! main -> tasks::work (in a process of its own, which the agent starts like a command)
 //! ```
 //!
 //! The agent never trusts the host to be well-behaved, but it does not defend the machine against its own user:
 //! commands run as root in the same kernel, and the machine is the boundary.
 
 pub mod boot;
+pub mod tasks;
 
 mod agent;
 mod children;

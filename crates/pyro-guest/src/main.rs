@@ -1,17 +1,19 @@
 //! The guest agent as process 1: the order of a start, top to bottom.
 //!
 //! The kernel runs this from an initramfs that holds nothing else but `/modules/` and `/dev/console`. It must
-//! never return: the kernel would panic.
+//! never return: the kernel would panic. Any other process of this program does one task and ends.
 
 use pyro_guest::boot::console::Console;
 use pyro_guest::boot::environment::Environment;
 use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
+use pyro_guest::tasks;
 use pyro_guest::{Ending, Root, serve};
 use std::path::Path;
+use std::process::ExitCode;
 
-fn main() {
+fn main() -> ExitCode {
     if std::process::id() != 1 {
-        return; // nothing of the following may happen to a machine that is not ours
+        return other_than_first(); // nothing of the following may happen to a machine that is not ours
     }
     let mounted = mounts::for_agent();
     let mut console = Console::open();
@@ -21,6 +23,15 @@ fn main() {
         Ok(Ok(Ending::HungUp)) => power_off::at_once(&mut console),
         Ok(Err(error)) => fail(&error, &mut console),
         Err(error) => fail(&error, &mut console),
+    }
+}
+
+/// Does the task that the agent has started this process for.
+fn other_than_first() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next()) {
+        (Some(tasks::ARGUMENT), Some(task)) => tasks::work(&task),
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -28,6 +28,17 @@ impl Root {
         matches!(self, Self::Environment(_))
     }
 
+    /// Lets commands see the workspace.
+    ///
+    /// # Errors
+    /// What could not be done, in words.
+    pub(crate) fn open_workspace(&mut self) -> Result<(), String> {
+        match self {
+            Self::Host => Err("there is no machine, and so no workspace".into()),
+            Self::Environment(environment) => environment.open_workspace(),
+        }
+    }
+
     /// Makes the machine the one that it is told to be.
     ///
     /// # Errors

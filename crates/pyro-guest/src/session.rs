@@ -3,7 +3,7 @@
 //! Nothing in here waits. What a handler has to say goes to the queue of outgoing frames; the event loop sends it.
 
 use crate::children::Children;
-use crate::exec::{Command, NotStarted, Starter};
+use crate::exec::{Command, Job, NotStarted, Starter};
 use crate::outgoing::{Outgoing, SHORT_BYTES};
 use crate::output::Pumped;
 use crate::root::Root;
@@ -11,9 +11,10 @@ use crate::spawn::Spawner;
 use crate::sys::Death;
 use nix::libc::SIGKILL;
 use nix::sys::epoll::Epoll;
-use pyro_protocol::exec::{Exec, ExecFailure};
+use pyro_protocol::exec::{Exec, ExecFailure, Exited};
 use pyro_protocol::frame::{Channel, Frame, Kind};
 use pyro_protocol::message::{self, Identity, ToGuest, ToHost};
+use pyro_protocol::task::Task;
 use pyro_protocol::{MAX_STREAMS, PROTOCOL_VERSION};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -151,6 +152,8 @@ impl Session {
                 }
             }
             ToGuest::PowerOff => self.power_off = true,
+            ToGuest::OpenWorkspace => self.open_workspace(stream, out),
+            ToGuest::Task(task) => self.task(stream, &task, epoll, out),
         }
     }
 
@@ -170,18 +173,58 @@ impl Session {
         }
     }
 
+    fn open_workspace(&mut self, stream: u32, out: &mut Outgoing) {
+        if self.is_taken(stream) {
+            return self.abandon(stream, "a workspace on a stream that is in use", out);
+        }
+        let started = Instant::now();
+        if let Err(message) = self.root.open_workspace() {
+            return failed(stream, ExecFailure::BadRequest, message, out);
+        }
+        let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        out.message(stream, &ToHost::Started { pid: 1 });
+        let exited = Exited { code: Some(0), signal: None, timed_out: false, elapsed_us };
+        out.message(stream, &ToHost::Exited(exited));
+    }
+
     fn exec(&mut self, stream: u32, request: &Exec, epoll: &Epoll, out: &mut Outgoing) {
-        if stream == 0 || self.commands.contains_key(&stream) {
+        if self.is_taken(stream) {
             return self.abandon(stream, "a command on a stream that is in use", out);
         }
+        self.start(stream, Job::command(request), Where::WithCommands, epoll, out);
+    }
+
+    fn task(&mut self, stream: u32, task: &Task, epoll: &Epoll, out: &mut Outgoing) {
+        if self.is_taken(stream) {
+            return self.abandon(stream, "a task on a stream that is in use", out);
+        }
+        if !self.root.is_machine() {
+            let message = "there is no machine, and so no workspace".into();
+            return failed(stream, ExecFailure::BadRequest, message, out);
+        }
+        self.start(stream, Job::task(task), Where::WithAgent, epoll, out);
+    }
+
+    fn is_taken(&self, stream: u32) -> bool {
+        stream == 0 || self.commands.contains_key(&stream)
+    }
+
+    fn start(
+        &mut self,
+        stream: u32,
+        job: Result<Job, NotStarted>,
+        place: Where,
+        epoll: &Epoll,
+        out: &mut Outgoing,
+    ) {
         if self.commands.len() >= MAX_STREAMS {
             let message = format!("{MAX_STREAMS} commands run already");
             return failed(stream, ExecFailure::NoResources, message, out);
         }
         self.next_serial = (self.next_serial + 1) % (1 << SERIAL_BITS);
-        let (spawner, namespace) = (&mut self.spawner, self.root.namespace());
-        let mut starter = Starter { epoll, spawner, namespace, null: &self.null };
-        let command = match starter.start(request, stream, self.next_serial) {
+        let namespace = self.root.namespace().filter(|_| place == Where::WithCommands);
+        let mut starter = Starter { epoll, spawner: &mut self.spawner, namespace, null: &self.null };
+        let command = match job.and_then(|job| starter.start(&job, stream, self.next_serial)) {
             Ok(command) => command,
             Err(NotStarted { failure, message }) => return failed(stream, failure, message, out),
         };
@@ -283,6 +326,15 @@ impl Session {
             }
         }
     }
+}
+
+/// What a program that is started sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// The environment.
+    WithCommands,
+    /// What the agent itself sees.
+    WithAgent,
 }
 
 fn bury_one(

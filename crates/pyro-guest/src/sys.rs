@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::sys::time::TimeSpec;
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -158,4 +159,31 @@ pub(crate) fn wait_for_signal(signals: &SigSet, patience: Duration) -> nix::Resu
     let (set, time) = (signals.as_ref(), patience.as_ref());
     // SAFETY: both outlive the call; a null pointer says that nobody wants to know more about the signal.
     Errno::result(unsafe { libc::sigtimedwait(set, std::ptr::null_mut(), time) }).map(drop)
+}
+
+/// A copy of the mount at a path, which is nowhere yet. See `open_tree(2)`.
+pub(crate) fn copy_mount(path: &CStr) -> nix::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: a null-terminated path that outlives the call, and numbers.
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Attaches a mount that is nowhere yet at a path. See `move_mount(2)`.
+pub(crate) fn attach_mount(mount: impl AsFd, path: &CStr) -> nix::Result<()> {
+    let (fd, flags) = (mount.as_fd().as_raw_fd(), libc::MOVE_MOUNT_F_EMPTY_PATH);
+    // SAFETY: two null-terminated paths that outlive the call, and numbers.
+    let moved = unsafe {
+        libc::syscall(libc::SYS_move_mount, fd, c"".as_ptr(), libc::AT_FDCWD, path.as_ptr(), flags)
+    };
+    Errno::result(moved).map(drop)
+}
+
+/// Whether a file has an extended attribute that we may see. See `xattr(7)`.
+pub(crate) fn has_attribute(file: impl AsFd, name: &CStr) -> bool {
+    let fd = file.as_fd().as_raw_fd();
+    // SAFETY: a null-terminated name that outlives the call; a size of zero asks for no more than the length.
+    unsafe { libc::fgetxattr(fd, name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
 }

@@ -25,15 +25,20 @@
 //! Versions: [`PROTOCOL_VERSION`] is one number, and both sides must have the same: the guest agent travels inside the
 //! executable that speaks to it. A message that a peer does not know is answered with `failed`.
 //!
-//! This crate does no input or output. Bytes from the other side are hostile: [`frame::Decoder`] checks every
+//! What happens to the files of a workspace is a [`task::Task`] on a stream of its own; trees of files travel as
+//! [`tree`] says, inside the bytes of such a stream.
+//!
+//! This crate does no input or output of its own. Bytes from the other side are hostile: [`frame::Decoder`] checks every
 //! size before anything is allocated.
 
 pub mod exec;
 pub mod frame;
 pub mod message;
+pub mod task;
+pub mod tree;
 
 /// The version that this crate speaks.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The name of the virtio-serial port that carries the protocol, as `/sys/class/virtio-ports/*/name` shows it.
 pub const PORT_NAME: &str = "pyro.guest";

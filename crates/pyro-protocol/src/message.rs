@@ -6,6 +6,7 @@
 
 use crate::exec::{Exec, ExecFailure, Exited};
 use crate::frame::MAX_PAYLOAD;
+use crate::task::Task;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -71,6 +72,11 @@ pub enum ToGuest {
     },
     /// Writes everything to the disk and turns the machine off (stream 0).
     PowerOff,
+    /// Opens a stream and on it makes the seeded baseline visible to commands as `/workspace`. Answered like a
+    /// command: with `started` and `exited`, or `failed`. A workspace that is open already stays as it is.
+    OpenWorkspace,
+    /// Opens a stream and runs a piece of the agent's own work on it, with standard input, like a command.
+    Task(Task),
 }
 
 /// What the guest says.

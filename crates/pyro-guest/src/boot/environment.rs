@@ -4,9 +4,10 @@
 //! what commands mount or unmount never reaches it. The files of the identity are opened here at the start and
 //! kept open, so that a clone which is told its name only overwrites them, without looking up a path.
 
-use super::{BootError, Doing, mounts};
+use super::{BootError, Doing, mounts, workspace};
 use crate::identity::Checked;
 use crate::sys;
+use nix::libc::O_NONBLOCK;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::time::TimeSpec;
@@ -15,7 +16,7 @@ use nix::unistd::{chdir, chroot};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 /// As long as the names that the host gives.
 const PLACEHOLDER_HOSTNAME: &str = "pyro-000000000000";
@@ -24,7 +25,10 @@ const PLACEHOLDER_MACHINE_ID: &str = "00000000000000000000000000000000";
 /// The namespace of commands, and what the machine is known by.
 #[derive(Debug)]
 pub struct Environment {
+    /// That of commands, and that of the agent.
     namespace: OwnedFd,
+    outside: OwnedFd,
+    workspace_is_open: bool,
     random: OwnedFd,
     hostname: IdentityFile,
     hosts: IdentityFile,
@@ -34,7 +38,8 @@ pub struct Environment {
 /// A file that is written anew in each machine.
 #[derive(Debug)]
 struct IdentityFile {
-    file: File,
+    /// None where something that is no file stands in its place.
+    file: Option<File>,
     n_bytes: usize,
 }
 
@@ -48,6 +53,7 @@ impl Environment {
         let random = OpenOptions::new().write(true).open("/dev/urandom");
         let random = random.doing(|| "could not open /dev/urandom".into())?.into();
         let outside = own_namespace()?;
+        mounts::disk()?;
         unshare(CloneFlags::CLONE_NEWNS).doing(|| "could not make a mount namespace".into())?;
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
@@ -59,13 +65,35 @@ impl Environment {
         let [hostname, hosts, machine_id] =
             ["/etc/hostname", "/etc/hosts", "/etc/machine-id"].map(identity_file);
         let mut environment =
-            Self { namespace, random, hostname: hostname?, hosts: hosts?, machine_id: machine_id? };
+            Self { namespace, outside, workspace_is_open: false, random, hostname, hosts, machine_id };
         environment
             .write_files(PLACEHOLDER_HOSTNAME, PLACEHOLDER_MACHINE_ID)
             .doing(|| "could not write the files of the identity".into())?;
-        setns(outside, CloneFlags::CLONE_NEWNS)
-            .doing(|| "could not leave the environment's namespace".into())?;
+        environment.leave()?;
         Ok(environment)
+    }
+
+    /// Makes the workspace visible to commands, unless it is so already.
+    pub(crate) fn open_workspace(&mut self) -> Result<(), String> {
+        if !self.workspace_is_open {
+            self.attach_workspace().map_err(|error| error.to_string())?;
+            self.workspace_is_open = true;
+        }
+        Ok(())
+    }
+
+    fn attach_workspace(&self) -> Result<(), BootError> {
+        let tree = workspace::mount_layers()?;
+        setns(&self.namespace, CloneFlags::CLONE_NEWNS)
+            .doing(|| "could not enter the environment's namespace".into())?;
+        let attached = workspace::attach(tree);
+        self.leave()?;
+        attached
+    }
+
+    fn leave(&self) -> Result<(), BootError> {
+        setns(&self.outside, CloneFlags::CLONE_NEWNS)
+            .doing(|| "could not leave the environment's namespace".into())
     }
 
     /// The namespace that commands enter.
@@ -105,19 +133,22 @@ fn hosts(hostname: &str) -> String {
 /// Overwrites a file. Where the length stays the same, as it does for the names that the host gives, that is one
 /// write into a page that is there: no block is allocated and nothing truncated, which costs an emulated clone 20 ms.
 fn overwrite(file: &mut IdentityFile, text: &str) -> io::Result<()> {
-    file.file.write_all_at(text.as_bytes(), 0)?;
+    let Some(open) = &file.file else { return Ok(()) };
+    open.write_all_at(text.as_bytes(), 0)?;
     if file.n_bytes != text.len() {
         file.n_bytes = text.len();
-        file.file.set_len(text.len() as u64)?;
+        open.set_len(text.len() as u64)?;
     }
     Ok(())
 }
 
-/// A file of the identity, in the upper layer from now on.
-fn identity_file(path: &str) -> Result<IdentityFile, BootError> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
-    let file = file.doing(|| format!("could not open {path} in the environment"))?;
-    Ok(IdentityFile { file, n_bytes: 0 })
+/// A file of the identity, in the upper layer from now on. On a disk that was used before, the user may have put
+/// something else in its place: that must not keep the machine from starting.
+fn identity_file(path: &str) -> IdentityFile {
+    let mut open = OpenOptions::new();
+    open.write(true).create(true).truncate(true).custom_flags(O_NONBLOCK);
+    let file = open.open(path).ok().filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
+    IdentityFile { file, n_bytes: 0 }
 }
 
 fn own_namespace() -> Result<OwnedFd, BootError> {

@@ -10,6 +10,7 @@ pub mod modules;
 pub mod mounts;
 pub mod port;
 pub mod power_off;
+pub(crate) mod workspace;
 
 use nix::errno::Errno;
 use std::fmt;

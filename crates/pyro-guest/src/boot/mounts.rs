@@ -1,6 +1,7 @@
 //! What is mounted where: in the initramfs for the agent, and in the environment for its commands.
 
 use super::{BootError, Doing};
+use crate::tasks::place::DISK;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fs::{self, DirBuilder};
@@ -11,7 +12,6 @@ use std::path::Path;
 pub(crate) const NEW_ROOT: &str = "/newroot";
 
 const LOWER: &str = "/lower";
-const DISK: &str = "/disk";
 
 /// A file system of the kernel's own.
 struct Kernel {
@@ -66,16 +66,21 @@ pub fn for_agent() -> Result<(), BootError> {
     FOR_AGENT.iter().try_for_each(|mount| mount_kernel(mount, ""))
 }
 
+/// Mounts the disk, for the agent: commands see only what is made of it.
+pub(crate) fn disk() -> Result<(), BootError> {
+    make_dir(Path::new(DISK), 0o755)?;
+    mount(Some("/dev/vdb"), DISK, Some("ext4"), MsFlags::MS_NOATIME, None::<&str>)
+        .doing(|| format!("could not mount the disk /dev/vdb at {DISK}"))
+}
+
 /// Puts the environment together below [`NEW_ROOT`]: the root image, over it the disk, in it the file systems that
-/// commands expect. To be called in the namespace of the commands.
+/// commands expect. To be called in the namespace of the commands, after [`disk`]. The disk may be of a machine that
+/// ran before.
 pub(crate) fn for_commands() -> Result<(), BootError> {
-    for folder in [LOWER, DISK, NEW_ROOT] {
+    for folder in [LOWER, NEW_ROOT] {
         make_dir(Path::new(folder), 0o755)?;
     }
     mount_image()?;
-    let disk = MsFlags::MS_NOATIME;
-    mount(Some("/dev/vdb"), DISK, Some("ext4"), disk, None::<&str>)
-        .doing(|| format!("could not mount the disk /dev/vdb at {DISK}"))?;
     make_dir(&Path::new(DISK).join("upper"), 0o755)?;
     make_dir(&Path::new(DISK).join("work"), 0o755)?;
     let options = format!("lowerdir={LOWER},upperdir={DISK}/upper,workdir={DISK}/work");
@@ -107,6 +112,12 @@ pub(crate) fn leave_only_environment() -> Result<(), BootError> {
     Ok(())
 }
 
+/// Unmounts the disk, so that its file system is clean when the machine ends. Somebody who could not be killed may keep
+/// it: then it is only written out.
+pub(crate) fn unmount_disk() {
+    let _ = umount2(DISK, MntFlags::empty());
+}
+
 fn mount_kernel(what: &Kernel, below: &str) -> Result<(), BootError> {
     let place = format!("{below}{}", what.at);
     if !Path::new(&place).is_dir() && fs::create_dir_all(&place).is_err() && what.optional {
@@ -119,7 +130,7 @@ fn mount_kernel(what: &Kernel, below: &str) -> Result<(), BootError> {
 }
 
 /// Makes a folder with exactly this mode. Not an error if it is there, which may be as the environment has it.
-fn make_dir(path: &Path, mode: u32) -> Result<(), BootError> {
+pub(super) fn make_dir(path: &Path, mode: u32) -> Result<(), BootError> {
     let doing = || format!("could not make {}", path.display());
     match DirBuilder::new().mode(mode).create(path) {
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(mode)).doing(doing),

@@ -1,7 +1,9 @@
 //! The end of a machine: everything ended, everything written to the disk, the power off.
 
+use crate::Root;
+use crate::boot::console::Console;
+use crate::boot::{mounts, workspace};
 use crate::sys;
-use crate::{Root, boot::console::Console};
 use nix::errno::Errno;
 use nix::libc::{SIGKILL, SIGTERM};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -19,8 +21,10 @@ pub fn orderly(root: Root, console: &mut Console) -> ! {
     end_everyone(SIGTERM, GRACE);
     end_everyone(SIGKILL, PATIENCE);
     nix::unistd::sync();
-    // The last holder of the namespace: with it the disk is unmounted.
+    // The last holder of the namespace: with it the overlays over the disk go, and then the disk can.
     drop(root);
+    workspace::unmount();
+    mounts::unmount_disk();
     nix::unistd::sync();
     at_once(console)
 }

@@ -3,6 +3,7 @@
 use crate::guest::{command, within};
 use pyro_host::error::{Error, ErrorKind};
 use pyro_host::guest::{Connection, ExecEvent, Execution};
+use pyro_protocol::PROTOCOL_VERSION;
 use pyro_protocol::exec::{Exec, Exited};
 use pyro_protocol::frame::{self, Channel, Decoder, Kind};
 use pyro_protocol::message::{self, ToGuest, ToHost};
@@ -27,7 +28,7 @@ async fn running() -> (Connection, Execution, Liar) {
 
 async fn greeted() -> (Connection, Liar) {
     let (connection, mut liar) = connected();
-    liar.welcome(1);
+    liar.welcome(PROTOCOL_VERSION);
     within(connection.welcome()).await.unwrap();
     (connection, liar)
 }
@@ -113,7 +114,12 @@ async fn messages_that_are_none() {
 
 #[tokio::test]
 async fn messages_out_of_order() {
-    let welcome = ToHost::Welcome { version: 1, session: 0, agent: String::new(), kernel: String::new() };
+    let welcome = ToHost::Welcome {
+        version: PROTOCOL_VERSION,
+        session: 0,
+        agent: String::new(),
+        kernel: String::new(),
+    };
     for (stream, message, why) in [
         (0, ToHost::Pong, "without a ping"),
         (0, ToHost::Identified, "without being asked"),
@@ -302,7 +308,7 @@ async fn what_belongs_to_an_earlier_session_is_passed_over() {
     liar.say(9, &exited());
     liar.frame(Kind::Data, Channel::Stdout, 9, b"old");
     liar.frame(Kind::Message, Channel::Stdin, 0, b"no message");
-    liar.welcome(1);
+    liar.welcome(PROTOCOL_VERSION);
     let welcome = within(connection.welcome()).await.unwrap();
     assert_eq!(welcome.agent, "0\u{fffd}[31m", "no terminal is driven by a guest");
     assert_eq!(welcome.kernel.len(), 1000);
@@ -311,7 +317,7 @@ async fn what_belongs_to_an_earlier_session_is_passed_over() {
 #[tokio::test]
 async fn another_version_is_told_as_that() {
     let (connection, mut liar) = connected();
-    liar.welcome(2);
+    liar.welcome(PROTOCOL_VERSION + 1);
     assert_eq!(within(connection.welcome()).await.unwrap_err().kind(), ErrorKind::VersionMismatch);
 }
 

@@ -2,8 +2,11 @@
 
 use crate::guest::{Fifo, Guest, LIMIT, serve, shell, within};
 use pyro_host::error::ErrorKind;
+use pyro_protocol::PROTOCOL_VERSION;
+use pyro_protocol::exec::ExecFailure;
 use pyro_protocol::frame::{self, Channel, Decoder, Kind};
 use pyro_protocol::message::{self, Identity, ToGuest, ToHost};
+use pyro_protocol::task::Task;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -54,7 +57,7 @@ impl Raw {
     }
 
     fn hello(&mut self, session: u64) {
-        self.tell(0, &ToGuest::Hello { version: 1, session });
+        self.tell(0, &ToGuest::Hello { version: PROTOCOL_VERSION, session });
         assert!(matches!(self.hear(), (0, ToHost::Welcome { session: answer, .. }) if answer == session));
     }
 }
@@ -121,6 +124,22 @@ async fn a_hello_ends_the_commands_of_the_session_before() {
     host.tell(5, &ToGuest::Exec(shell("exit 9")));
     assert!(matches!(host.hear(), (5, ToHost::Started { .. })), "stream 5 is free again");
     assert!(matches!(host.hear(), (5, ToHost::Exited(exited)) if exited.code == Some(9)));
+    drop(host);
+    agent.join().unwrap();
+}
+
+/// The files of this host are none of the agent's business.
+#[tokio::test]
+async fn without_a_machine_there_is_no_workspace() {
+    let (stream, agent) = serve();
+    let mut host = Raw::new(stream);
+    host.hello(1);
+    for (stream, message) in [(3, ToGuest::OpenWorkspace), (4, ToGuest::Task(Task::Flush))] {
+        host.tell(stream, &message);
+        let answer = host.hear();
+        assert_eq!(answer.0, stream);
+        assert!(matches!(answer.1, ToHost::Failed { failure: ExecFailure::BadRequest, .. }), "{answer:?}");
+    }
     drop(host);
     agent.join().unwrap();
 }

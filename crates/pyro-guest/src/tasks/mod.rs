@@ -1,0 +1,121 @@
+//! The agent's own work on the files of a workspace: seed, sync, export, diff.
+//!
+//! Each task is a process of its own, this same program started as `pyro-guest task <hex>`, so that the event loop
+//! never waits for a disk. It runs in the agent's mount namespace, where commands do not see it, and everything that a
+//! command does to the workspace meanwhile is met with open directories instead of paths.
+//!
+//! What is in memory at a time are the names of the directories on the way to one entry, never a whole tree.
+
+mod apply;
+mod check;
+mod content;
+mod diff;
+mod directory;
+mod export;
+mod failure;
+mod flush;
+mod import;
+pub(crate) mod place;
+mod sync;
+
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
+mod tests;
+
+use failure::{At, Result, failure};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use place::{Place, checked};
+use pyro_protocol::message;
+use pyro_protocol::task::{MAX_TASK_FAILURE, Task, TaskFailure, TaskFailureKind};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+
+/// The first argument of a process that is to do a task.
+pub const ARGUMENT: &str = "task";
+
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// The words that start a task's process.
+///
+/// # Errors
+/// When the task is too long for a message.
+pub(crate) fn arguments(task: &Task) -> std::result::Result<[String; 3], message::MessageError> {
+    let hex = message::encode(task)?.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(["pyro-guest".into(), ARGUMENT.into(), hex])
+}
+
+/// Does a task as the only work of this process: takes a tree from standard input or gives one on standard output, and
+/// says on standard error why it failed.
+pub fn work(hex: &str) -> ExitCode {
+    let Err(failure) = parsed(hex).and_then(|task| run(&task)) else { return ExitCode::SUCCESS };
+    let told = message::encode(&failure).ok().filter(|bytes| bytes.len() <= MAX_TASK_FAILURE);
+    let _ = io::stderr().write_all(&told.unwrap_or_default()); // there is nobody else to tell
+    ExitCode::FAILURE
+}
+
+fn parsed(hex: &str) -> Result<Task> {
+    let wrong = |what: &str| failure(TaskFailureKind::Malformed, b"", format!("the task is {what}"));
+    let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(digits).collect();
+    message::decode(&bytes.ok_or_else(|| wrong("not hexadecimal"))?)
+        .map_err(|error| wrong(&format!("none: {error}")))
+}
+
+fn run(task: &Task) -> Result<()> {
+    prepare_process().at(b"", "could not prepare the process")?;
+    let doing = "could not take the input and the output";
+    let file = |fd: io::Result<std::os::fd::OwnedFd>| fd.map(File::from).at(b"", doing);
+    let input = file(io::stdin().as_fd().try_clone_to_owned())?;
+    let output = file(io::stdout().as_fd().try_clone_to_owned())?;
+    let input = BufReader::with_capacity(BUFFER_BYTES, input);
+    let output = BufWriter::with_capacity(BUFFER_BYTES, output);
+    run_in(task, &Place::of_machine(), input, output)
+}
+
+/// Lets modes be exactly what is asked for, and as many directories be open as a path has names.
+fn prepare_process() -> nix::Result<()> {
+    umask(Mode::empty());
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+}
+
+fn run_in(task: &Task, place: &Place, input: impl Read, output: impl Write) -> Result<()> {
+    match task {
+        Task::Seed { destination } => seed(input, destination, place),
+        Task::Sync { destination } => sync::sync(input, destination, place),
+        Task::Recover => sync::recover(place),
+        Task::Export { path } => export::export(path, place, output),
+        Task::Diff { max_text_bytes } => diff::diff(*max_text_bytes, place, output),
+        Task::Flush => flush::flush(&place.disk),
+    }
+}
+
+/// Reads a tree into the baseline, which nobody sees yet.
+fn seed(from: impl Read, destination: &str, place: &Place) -> Result<()> {
+    let path = checked(destination)?;
+    if place.is_open() {
+        return Err(failure(TaskFailureKind::Io, b"", "the workspace is open already"));
+    }
+    let mut directory = place.make_baseline()?;
+    for name in place::names(path) {
+        directory = directory.make_or_open(name, 0o755).map_err(|errno| not_a_directory(errno, path))?;
+    }
+    import::import(from, &directory, path)?;
+    nix::unistd::syncfs(&directory).at(b"", "could not write to the disk")
+}
+
+fn not_a_directory(errno: Errno, path: &[u8]) -> TaskFailure {
+    match errno {
+        Errno::ENOTDIR | Errno::ELOOP => failure(
+            TaskFailureKind::InTheWay,
+            path,
+            "the destination leads through something that is no directory",
+        ),
+        errno => failure::refused(errno, path, "could not make the destination"),
+    }
+}
