@@ -23,6 +23,7 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("procps", "sends signals, in the tests"),
     ("mount", "makes a disk that is soon full, in the tests"),
     ("passwd", "makes an ordinary user, in the tests"),
+    ("git", "applies the patches of diffs, in the tests"),
 ];
 
 /// Installs what pyro needs and is missing.

@@ -6,14 +6,14 @@
 //!
 //! A guest command that exits non-zero is a result, not an error.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The result of every fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What kind of failure this is. The `snake_case` codes are public and stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
     /// An argument is malformed or out of range.
@@ -46,6 +46,10 @@ pub enum ErrorKind {
     UnsafePath,
     /// Host and guest, or two versions of pyro, do not speak the same protocol.
     VersionMismatch,
+    /// As many machines run, or as much memory is taken, as is allowed.
+    LimitReached,
+    /// A disk, the guest's or the host's, has no room left.
+    DiskFull,
     /// An operation of the host's operating system failed.
     Io,
     /// A defect in pyro.
@@ -71,6 +75,8 @@ impl ErrorKind {
             Self::Interrupted => "interrupted",
             Self::UnsafePath => "unsafe_path",
             Self::VersionMismatch => "version_mismatch",
+            Self::LimitReached => "limit_reached",
+            Self::DiskFull => "disk_full",
             Self::Io => "io",
             Self::Internal => "internal",
         }
@@ -157,6 +163,50 @@ impl std::error::Error for Error {
     }
 }
 
+/// An error on its way from one process to another. Its causes are words then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorReport {
+    kind: ErrorKind,
+    /// The message and every cause below it, outermost first.
+    chain: Vec<String>,
+    hint: Option<String>,
+}
+
+impl From<&Error> for ErrorReport {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind, chain: error.chain(), hint: error.hint.clone() }
+    }
+}
+
+impl From<ErrorReport> for Error {
+    fn from(report: ErrorReport) -> Self {
+        let mut chain = report.chain.into_iter();
+        let message = chain.next().unwrap_or_else(|| "an error without words".into());
+        let source = chain.rev().fold(None, |source, message| Some(Box::new(Cause { message, source })));
+        let source = source.map(|cause| cause as Box<dyn std::error::Error + Send + Sync>);
+        Self { kind: report.kind, message, hint: report.hint, source }
+    }
+}
+
+/// A cause that came from another process.
+#[derive(Debug)]
+struct Cause {
+    message: String,
+    source: Option<Box<Cause>>,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as &(dyn std::error::Error + 'static))
+    }
+}
+
 /// Turns the error of a library or a system call into ours by saying what was being done.
 pub trait Context<T> {
     /// Wraps the error as `io`.
@@ -172,5 +222,20 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Context<T> for std::r
 
     fn failing(self, kind: ErrorKind, message: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|source| Error::new(kind, message()).with_source(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_survives_the_way_to_another_process() {
+        let inner = Error::new(ErrorKind::Io, "inner").with_source("innermost");
+        let error = Error::new(ErrorKind::DiskFull, "outer").with_source(inner).with_hint("do this");
+        let json = serde_json::to_string(&ErrorReport::from(&error)).unwrap();
+        let arrived = Error::from(serde_json::from_str::<ErrorReport>(&json).unwrap());
+        assert_eq!(arrived.chain(), ["outer", "inner", "innermost"]);
+        assert_eq!((arrived.kind(), arrived.hint()), (ErrorKind::DiskFull, Some("do this")));
     }
 }

@@ -25,4 +25,5 @@ pub mod pyro;
 pub mod run;
 pub mod state_dir;
 pub mod template;
+pub mod tree;
 pub mod vm;
