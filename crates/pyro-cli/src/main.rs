@@ -8,16 +8,14 @@ mod exit;
 mod logging;
 mod output;
 
-use clap::Parser;
-use cli::Cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let command = match cli::parse() {
+        Ok(command) => command,
         Err(error) => return output::usage(&error),
     };
     logging::start();
-    let outcome = commands::run(cli.command);
+    let outcome = commands::run(command);
     exit::code(outcome)
 }

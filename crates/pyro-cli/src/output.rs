@@ -6,7 +6,10 @@ use pyro_host::error::{Error, ErrorKind};
 use pyro_host::output::OutputChannel;
 use serde::Serialize;
 use serde_json::json;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -98,33 +101,63 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// Passes a command's output on, and remembers whether the cursor is at the beginning of a line.
-#[derive(Debug, Default)]
+/// Passes a command's output on, and remembers which output is in the middle of a line.
+#[derive(Debug)]
 pub struct Streams {
-    line_open: bool,
+    /// Whether both outputs go to the same place: a terminal, or one file.
+    is_one_place: bool,
+    stdout_open: bool,
+    stderr_open: bool,
 }
 
 impl Streams {
+    /// Nothing has been written yet.
+    pub fn new() -> Self {
+        Self { is_one_place: is_one_place(), stdout_open: false, stderr_open: false }
+    }
+
     /// Writes to the stream that the bytes came from.
     pub fn write(&mut self, channel: OutputChannel, bytes: &[u8]) -> Result<(), Error> {
-        let shown = match channel {
-            OutputChannel::Stdout => {
-                data(bytes)?;
-                io::stdout().is_terminal()
-            }
-            OutputChannel::Stderr => {
-                write_all(&mut io::stderr().lock(), bytes).map_err(output_error)?;
-                true
-            }
-        };
-        if shown && !bytes.is_empty() {
-            self.line_open = bytes.last() != Some(&b'\n');
+        match channel {
+            OutputChannel::Stdout => data(bytes)?,
+            OutputChannel::Stderr => write_all(&mut io::stderr().lock(), bytes).map_err(output_error)?,
+        }
+        let Some(last) = bytes.last() else { return Ok(()) };
+        let is_open = *last != b'\n';
+        if self.is_one_place || channel == OutputChannel::Stdout {
+            self.stdout_open = is_open;
+        }
+        if self.is_one_place || channel == OutputChannel::Stderr {
+            self.stderr_open = is_open;
         }
         Ok(())
     }
 
+    /// Ends an unfinished line where the other output would go on in it.
+    pub fn end_line(&mut self) -> Result<(), Error> {
+        if self.is_one_place && self.stdout_open {
+            return self.write(OutputChannel::Stdout, b"\n");
+        }
+        Ok(())
+    }
+
+    /// A line of pyro's own on standard output, on a line of its own: it belongs to the data.
+    pub fn heading(&mut self, line: &str) -> Result<(), Error> {
+        let before = if self.stdout_open { "\n" } else { "" };
+        self.write(OutputChannel::Stdout, format!("{before}{line}\n").as_bytes())
+    }
+
     /// A line of pyro's own, on a line of its own.
     pub fn closing_line(&self, line: &str) {
-        note(&format!("{}{line}", if self.line_open { "\n" } else { "" }));
+        note(&format!("{}{line}", if self.stderr_open { "\n" } else { "" }));
     }
+}
+
+fn is_one_place() -> bool {
+    let place = |descriptor: io::Result<OwnedFd>| {
+        let found = File::from(descriptor.ok()?).metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let stdout = place(io::stdout().as_fd().try_clone_to_owned());
+    stdout.is_some() && stdout == place(io::stderr().as_fd().try_clone_to_owned())
 }

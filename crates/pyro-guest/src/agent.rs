@@ -57,7 +57,8 @@ pub(crate) fn run(stream: OwnedFd, root: Root) -> io::Result<Ending> {
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
     let port = Port::new(stream, &epoll, PORT)?;
     let reconnects = root.is_machine();
-    let children = if reconnects { Children::everyone(&epoll, CHILDREN)? } else { Children::own() };
+    let adopts = root.adopts_orphans();
+    let children = if adopts { Children::everyone(&epoll, CHILDREN)? } else { Children::own() };
     let session = Session::new(root, children)?;
     let (out, decoder) = (Outgoing::default(), Decoder::default());
     let (buffer, last_read) = (vec![0; READ_BYTES], 0);

@@ -1,7 +1,7 @@
 //! Who has died: tells the event loop of ended child processes.
 //!
-//! As process 1 the agent reaps every child, also the orphans that the kernel gives it. Elsewhere (in tests it is
-//! one thread of a bigger process) it must touch no process but those it started, and watches each by itself.
+//! As a process of its own the agent reaps every child, also the orphans that the kernel gives it. In tests it is one
+//! thread of a bigger process: there it must touch no process but those it started, and watches each by itself.
 
 use crate::sys::{self, Death};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
@@ -13,14 +13,14 @@ use std::os::fd::OwnedFd;
 /// The children of the agent.
 #[derive(Debug)]
 pub(crate) enum Children {
-    /// As process 1: `SIGCHLD` says that somebody died.
+    /// As a process of its own: `SIGCHLD` says that somebody died.
     Everyone(SignalFd),
     /// As a guest among others: one descriptor for each process started.
     Own(BTreeMap<i32, OwnedFd>),
 }
 
 impl Children {
-    /// As process 1. `SIGCHLD` must be blocked. Events carry `token`.
+    /// As a process of its own. `SIGCHLD` must be blocked. Events carry `token`.
     pub(crate) fn everyone(epoll: &Epoll, token: u64) -> nix::Result<Self> {
         let mut mask = SigSet::empty();
         mask.add(Signal::SIGCHLD);
@@ -29,7 +29,7 @@ impl Children {
         Ok(Self::Everyone(signals))
     }
 
-    /// As any other process.
+    /// As a part of another process.
     pub(crate) fn own() -> Self {
         Self::Own(BTreeMap::new())
     }

@@ -9,6 +9,7 @@ use crate::spawn::{Program, SpawnError, Spawner, Step, Surroundings};
 use crate::stdin::Stdin;
 use crate::sys::{self, Death};
 use crate::tasks;
+use crate::tasks::place::Place;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{SIGKILL, SIGTERM};
@@ -118,11 +119,24 @@ impl Job {
     }
 
     /// A piece of the agent's own work, done by this same program.
-    pub(crate) fn task(task: &Task) -> Result<Self, NotStarted> {
-        let argv = tasks::arguments(task).map_err(|error| bad_request(&error.to_string()))?;
-        let argv = argv.map(c_string).into_iter().collect::<Result<_, _>>()?;
+    pub(crate) fn task(task: &Task, place: &Place) -> Result<Self, NotStarted> {
+        let folder = match place {
+            Place::Machine { .. } => None,
+            Place::Folder(folder) => folder.to_str(),
+        };
+        let argv = tasks::arguments(task, folder).map_err(|error| bad_request(&error.to_string()))?;
+        Self::own_work(argv, true)
+    }
+
+    /// Opens the workspace in a folder of the host, likewise.
+    pub(crate) fn open(folder: &str) -> Result<Self, NotStarted> {
+        Self::own_work(tasks::open_arguments(folder), false)
+    }
+
+    fn own_work(argv: Vec<String>, stdin: bool) -> Result<Self, NotStarted> {
+        let argv = argv.into_iter().map(c_string).collect::<Result<_, _>>()?;
         let (candidates, cwd) = (vec![c"/proc/self/exe".into()], c"/".into());
-        Ok(Self { program: Program { candidates, argv, env: Vec::new(), cwd }, timeout: None, stdin: true })
+        Ok(Self { program: Program { candidates, argv, env: Vec::new(), cwd }, timeout: None, stdin })
     }
 }
 

@@ -6,6 +6,7 @@
 //! ```text
 //! main -> boot::* -> serve -> agent (event loop) -> session (messages) -> exec (one command)
 //!                               port <-> outgoing                           stdin, output, spawn
+//! main -> on_host -> serve (an ordinary process of the host, in a folder instead of a machine)
 //! main -> tasks::work (in a process of its own, which the agent starts like a command)
 //! ```
 //!
@@ -13,11 +14,14 @@
 //! commands run as root in the same kernel, and the machine is the boundary.
 
 pub mod boot;
+pub mod on_host;
 pub mod tasks;
 
 mod agent;
 mod children;
+mod descendants;
 mod exec;
+mod folder;
 mod identity;
 mod outgoing;
 mod output;
@@ -29,6 +33,7 @@ mod stdin;
 mod sys;
 
 pub use agent::Ending;
+pub use folder::Folder;
 pub use root::Root;
 
 use std::io;

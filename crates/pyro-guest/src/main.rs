@@ -1,12 +1,13 @@
 //! The guest agent as process 1: the order of a start, top to bottom.
 //!
 //! The kernel runs this from an initramfs that holds nothing else but `/modules/` and `/dev/console`. It must
-//! never return: the kernel would panic. Any other process of this program does one task and ends.
+//! never return: the kernel would panic. Any other process of this program does one task and ends, or serves in a
+//! folder of the host.
 
 use pyro_guest::boot::console::Console;
 use pyro_guest::boot::environment::Environment;
 use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
-use pyro_guest::tasks;
+use pyro_guest::{on_host, tasks};
 use pyro_guest::{Ending, Root, serve};
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,11 +27,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// Does the task that the agent has started this process for.
+/// Does what this process was started for.
 fn other_than_first() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    match (arguments.next().as_deref(), arguments.next()) {
-        (Some(tasks::ARGUMENT), Some(task)) => tasks::work(&task),
+    let words = (arguments.next(), arguments.next(), arguments.next());
+    match (words.0.as_deref(), words.1, words.2) {
+        (Some(tasks::ARGUMENT), Some(task), folder) => tasks::work(&task, folder.as_deref()),
+        (Some(tasks::OPEN_ARGUMENT), Some(folder), _) => tasks::open_folder(&folder),
+        (Some(on_host::ARGUMENT), Some(descriptor), Some(folder)) => on_host::run(&descriptor, folder),
         _ => ExitCode::SUCCESS,
     }
 }

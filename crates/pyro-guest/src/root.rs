@@ -1,7 +1,11 @@
-//! Where commands run: in the environment of a machine, or (in tests) directly on the host.
+//! Where commands run: in the environment of a machine, in a folder of the host, or (in tests) directly on the host.
 
 use crate::boot::environment::Environment;
+use crate::folder::Folder;
+use crate::tasks::place::Place;
+use pyro_protocol::exec::Exec;
 use pyro_protocol::message::Identity;
+use std::borrow::Cow;
 use std::os::fd::BorrowedFd;
 
 /// Where commands run.
@@ -12,30 +16,68 @@ pub enum Root {
     Host,
     /// In the environment of a machine whose process 1 the agent is.
     Environment(Environment),
+    /// In a folder of the host, as what the agent itself runs as. The agent is a process of its own, and `identify`
+    /// has no effect.
+    Folder(Folder),
+}
+
+/// What it takes to open a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Nothing more.
+    Done,
+    /// A process that does it in this folder.
+    Process {
+        /// The folder.
+        folder: String,
+    },
 }
 
 impl Root {
     /// The mount namespace of commands, if it is not the agent's own.
     pub(crate) fn namespace(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Host => None,
+            Self::Host | Self::Folder(_) => None,
             Self::Environment(environment) => Some(environment.namespace()),
         }
     }
 
-    /// Whether the agent is process 1 and so has to reap orphans.
+    /// Whether the agent is process 1.
     pub(crate) fn is_machine(&self) -> bool {
         matches!(self, Self::Environment(_))
+    }
+
+    /// Whether every child is one of the agent, which has to reap orphans.
+    pub(crate) fn adopts_orphans(&self) -> bool {
+        !matches!(self, Self::Host)
+    }
+
+    /// Where the files of the workspace are, if there can be one.
+    pub(crate) fn place(&self) -> Option<Place> {
+        match self {
+            Self::Host => None,
+            Self::Environment(_) => Some(Place::of_machine()),
+            Self::Folder(folder) => Some(Place::Folder(folder.path().into())),
+        }
+    }
+
+    /// A command as it is to be run here.
+    pub(crate) fn adapted<'a>(&self, request: &'a Exec) -> Cow<'a, Exec> {
+        match self {
+            Self::Host | Self::Environment(_) => Cow::Borrowed(request),
+            Self::Folder(folder) => Cow::Owned(folder.adapted(request)),
+        }
     }
 
     /// Lets commands see the workspace.
     ///
     /// # Errors
     /// What could not be done, in words.
-    pub(crate) fn open_workspace(&mut self) -> Result<(), String> {
+    pub(crate) fn open_workspace(&mut self) -> Result<Opening, String> {
         match self {
             Self::Host => Err("there is no machine, and so no workspace".into()),
-            Self::Environment(environment) => environment.open_workspace(),
+            Self::Environment(environment) => environment.open_workspace().map(|()| Opening::Done),
+            Self::Folder(folder) => Ok(Opening::Process { folder: folder.path().to_owned() }),
         }
     }
 
@@ -46,7 +88,7 @@ impl Root {
     pub(crate) fn identify(&mut self, identity: &Identity) -> Result<(), String> {
         let checked = crate::identity::check(identity)?;
         match self {
-            Self::Host => Ok(()),
+            Self::Host | Self::Folder(_) => Ok(()),
             Self::Environment(environment) => environment.identify(&checked),
         }
     }

@@ -6,7 +6,7 @@ use crate::children::Children;
 use crate::exec::{Command, Job, NotStarted, Starter};
 use crate::outgoing::{Outgoing, SHORT_BYTES};
 use crate::output::Pumped;
-use crate::root::Root;
+use crate::root::{Opening, Root};
 use crate::spawn::Spawner;
 use crate::sys::Death;
 use nix::libc::SIGKILL;
@@ -80,7 +80,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(root: Root, children: Children) -> io::Result<Self> {
-        let spawner = Spawner::new(root.is_machine());
+        let spawner = Spawner::new(&root);
         Ok(Self {
             root,
             children,
@@ -152,7 +152,7 @@ impl Session {
                 }
             }
             ToGuest::PowerOff => self.power_off = true,
-            ToGuest::OpenWorkspace => self.open_workspace(stream, out),
+            ToGuest::OpenWorkspace => self.open_workspace(stream, epoll, out),
             ToGuest::Task(task) => self.task(stream, &task, epoll, out),
         }
     }
@@ -173,13 +173,17 @@ impl Session {
         }
     }
 
-    fn open_workspace(&mut self, stream: u32, out: &mut Outgoing) {
+    fn open_workspace(&mut self, stream: u32, epoll: &Epoll, out: &mut Outgoing) {
         if self.is_taken(stream) {
             return self.abandon(stream, "a workspace on a stream that is in use", out);
         }
         let started = Instant::now();
-        if let Err(message) = self.root.open_workspace() {
-            return failed(stream, ExecFailure::BadRequest, message, out);
+        match self.root.open_workspace() {
+            Ok(Opening::Done) => {}
+            Ok(Opening::Process { folder }) => {
+                return self.start(stream, Job::open(&folder), Where::WithAgent, epoll, out);
+            }
+            Err(message) => return failed(stream, ExecFailure::BadRequest, message, out),
         }
         let elapsed_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         out.message(stream, &ToHost::Started { pid: 1 });
@@ -191,18 +195,19 @@ impl Session {
         if self.is_taken(stream) {
             return self.abandon(stream, "a command on a stream that is in use", out);
         }
-        self.start(stream, Job::command(request), Where::WithCommands, epoll, out);
+        let job = Job::command(&self.root.adapted(request));
+        self.start(stream, job, Where::WithCommands, epoll, out);
     }
 
     fn task(&mut self, stream: u32, task: &Task, epoll: &Epoll, out: &mut Outgoing) {
         if self.is_taken(stream) {
             return self.abandon(stream, "a task on a stream that is in use", out);
         }
-        if !self.root.is_machine() {
+        let Some(place) = self.root.place() else {
             let message = "there is no machine, and so no workspace".into();
             return failed(stream, ExecFailure::BadRequest, message, out);
-        }
-        self.start(stream, Job::task(task), Where::WithAgent, epoll, out);
+        };
+        self.start(stream, Job::task(task, &place), Where::WithAgent, epoll, out);
     }
 
     fn is_taken(&self, stream: u32) -> bool {

@@ -11,6 +11,7 @@
     reason = "a child that shares our memory cannot be made safely; this is the only place"
 )]
 
+use crate::root::Root;
 use crate::sys::{self, Priority};
 use nix::errno::Errno;
 use nix::libc;
@@ -72,6 +73,8 @@ pub(crate) struct Spawner {
     stack: Vec<u8>,
     /// Whether we run before others, which programs must not.
     runs_first: bool,
+    /// Our own number, where programs are to be killed when we are. In a machine the machine ends then.
+    dies_with: Option<i32>,
 }
 
 /// What the child leaves in our memory when it fails.
@@ -81,9 +84,10 @@ struct Failure {
 }
 
 impl Spawner {
-    /// `runs_first` says that the agent has [`Priority::First`].
-    pub(crate) fn new(runs_first: bool) -> Self {
-        Self { stack: vec![0; STACK_BYTES], runs_first }
+    /// In a machine the agent has [`Priority::First`].
+    pub(crate) fn new(root: &Root) -> Self {
+        let dies_with = matches!(root, Root::Folder(_)).then(|| std::process::id().cast_signed());
+        Self { stack: vec![0; STACK_BYTES], runs_first: root.is_machine(), dies_with }
     }
 
     /// Starts a program in a session and process group of its own, with default signal dispositions.
@@ -93,12 +97,15 @@ impl Spawner {
         let argv = pointers(&program.argv);
         let env = pointers(&program.env);
         let failure = Failure { step: AtomicI32::new(0), errno: AtomicI32::new(0) };
-        let runs_first = self.runs_first;
+        let (runs_first, dies_with) = (self.runs_first, self.dies_with);
         let child = || {
             if runs_first {
                 let _ = sys::set_priority(0, Priority::FirstAlone); // not worth failing for
             }
-            let error = become_program(program, around, &argv, &env);
+            let error = match die_with(dies_with) {
+                Ok(()) => become_program(program, around, &argv, &env),
+                Err(errno) => SpawnError { step: Step::Prepare, errno },
+            };
             failure.errno.store(error.errno as i32, Ordering::Relaxed);
             failure.step.store(error.step as i32 + 1, Ordering::Relaxed);
             127
@@ -135,6 +142,15 @@ impl Spawner {
 /// The null-terminated array of pointers that `execve(2)` wants.
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// Has this process killed when its parent ends, which may have happened already.
+fn die_with(parent: Option<i32>) -> nix::Result<()> {
+    let Some(parent) = parent else { return Ok(()) };
+    // SAFETY: takes only numbers, and is about the calling process alone.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+    // SAFETY: takes nothing and cannot fail.
+    if unsafe { libc::getppid() } == parent { Ok(()) } else { Err(Errno::ESRCH) }
 }
 
 /// Everything that happens in the child. Comes back only when it failed.

@@ -63,6 +63,17 @@ pub(crate) fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Takes over a descriptor that whoever started this process has named to it. It is not handed on to others.
+pub(crate) fn inherited(number: i32) -> nix::Result<OwnedFd> {
+    if number <= 2 {
+        return Err(Errno::EBADF);
+    }
+    // SAFETY: takes only numbers.
+    Errno::result(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and this process, which has just begun, has made no descriptor of its own under the number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// Bytes that wait in a pipe. See `FIONREAD` in `pipe(7)`.
 pub(crate) fn bytes_waiting(pipe: impl AsFd) -> nix::Result<usize> {
     let mut count: libc::c_int = 0;

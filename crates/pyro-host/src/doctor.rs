@@ -152,6 +152,7 @@ pub async fn examine(state_dir: &StateDir, options: &DoctorOptions) -> Result<Do
         checks::environment(&options.environment, &installed),
         checks::cgroup_delegation(),
     ];
+    checks.extend(checks::instances(state_dir));
     drop(record);
     let can_start = checks.iter().all(|check| !check.stops_guests());
     let mut boot = None;

@@ -11,19 +11,26 @@
 
 pub mod clock;
 pub mod command;
+pub mod conversation;
 pub mod doctor;
 pub mod environment;
 pub mod error;
+pub mod execution_mode;
 pub mod fingerprint;
 pub mod guest;
 pub mod identity;
+pub mod instance;
 pub mod limits;
 pub mod output;
 pub mod program;
 pub mod pruned;
 pub mod pyro;
 pub mod run;
+pub mod start;
 pub mod state_dir;
+pub mod supervisor;
 pub mod template;
 pub mod tree;
 pub mod vm;
+pub mod vms;
+pub mod workspace;

@@ -1,6 +1,6 @@
 //! Ranges of what callers may ask for.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use std::time::Duration;
 
 /// The exit code of a command that ran out of time, as `timeout(1)` has it.
@@ -20,6 +20,29 @@ pub fn validate_timeout(seconds: u64) -> Result<Duration> {
 /// A time to live is 1 second to 7 days.
 pub fn validate_ttl(seconds: u64) -> Result<Duration> {
     validate("ttl_seconds", seconds)
+}
+
+/// The refusal of a guest network, which this version does not have.
+pub fn no_network() -> Error {
+    Error::new(ErrorKind::Unsupported, "a guest network is not available in this version")
+        .with_hint("run without --network; put what the command needs into the environment")
+}
+
+/// Gives how many workspaces and VMs may be started at the same time.
+pub const MAX_ACTIVE_VARIABLE: &str = "PYRO_MAX_ACTIVE_VMS";
+
+/// As many may be started where nothing else is said.
+pub const DEFAULT_MAX_ACTIVE_VMS: usize = 32;
+
+/// How many workspaces and VMs may be started, as the environment says.
+pub fn max_active_vms() -> Result<usize> {
+    let Some(text) = std::env::var_os(MAX_ACTIVE_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(DEFAULT_MAX_ACTIVE_VMS);
+    };
+    let text = text.to_string_lossy();
+    text.parse().ok().filter(|&number: &usize| number > 0).ok_or_else(|| {
+        Error::invalid(format!("{MAX_ACTIVE_VARIABLE} is `{text}`, which is not a number from 1"))
+    })
 }
 
 fn validate(name: &str, seconds: u64) -> Result<Duration> {

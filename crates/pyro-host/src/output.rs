@@ -1,9 +1,12 @@
 //! Output of commands: which stream it belongs to, and how much of it is kept.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// How much of each output a result holds by default.
+pub const CAPTURE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which of a command's two outputs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputChannel {
     /// Standard output.
@@ -40,9 +43,13 @@ impl Capture {
 
     /// What was kept, as text; bytes that are no UTF-8 become U+FFFD.
     pub fn into_text(self) -> String {
-        String::from_utf8(self.bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+        text_of(self.bytes)
     }
+}
+
+/// Bytes as text; those that are no UTF-8 become U+FFFD.
+pub(crate) fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 #[cfg(test)]

@@ -6,14 +6,29 @@ use crate::environment::{
     PullProgress, entries,
 };
 use crate::error::Result;
+use crate::instance::{InstanceKind, Instances};
+use crate::limits::{DEFAULT_MAX_ACTIVE_VMS, max_active_vms};
 use crate::pruned::{Pruned, PrunedCache};
 use crate::run::{RunEvents, RunResult, RunSpec, Stdin, run};
+use crate::start::StartEvent;
 use crate::state_dir::StateDir;
+use crate::supervisor::PersistentSpec;
 use crate::template::{TemplateStatus, Templates};
+use crate::tree::WorkspaceDiff;
 use crate::vm::accelerator::AcceleratorChoice;
 use crate::vm::disk;
 use crate::vm::hypervisor::Hypervisor;
+use crate::vms::{DeletedVm, VmExecResult, VmNetwork, VmStatus, Vms};
+use crate::workspace::{
+    DeletedWorkspace, ExecResult, ExecSpec, ExportResult, LogEvents, Logs, OutputEvents, SyncProgress,
+    SyncResult, WorkspaceEvents, WorkspaceList, WorkspaceSpec, WorkspaceStatus, Workspaces,
+};
 use serde::Serialize;
+use std::path::{Path, PathBuf};
+use tokio::sync::mpsc;
+
+/// Names the executable that becomes a supervisor, where this process is not pyro itself.
+pub const EXECUTABLE_VARIABLE: &str = "PYRO_EXECUTABLE";
 
 /// pyro, opened on a state directory.
 #[derive(Debug, Clone)]
@@ -21,6 +36,19 @@ pub struct Pyro {
     state_dir: StateDir,
     environments: Environments,
     templates: Templates,
+    workspaces: Workspaces,
+    vms: Vms,
+}
+
+/// What was found to be over, and is gone.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reaped {
+    /// The ids of workspaces whose time to live was over.
+    pub workspaces: Vec<String>,
+    /// The ids of VMs whose time to live was over.
+    pub vms: Vec<String>,
+    /// How many that are.
+    pub count: usize,
 }
 
 /// All that is known of an environment, with the templates made of it.
@@ -34,16 +62,28 @@ pub struct InspectedEnvironment {
 }
 
 impl Pyro {
-    /// Opens the state directory. Touches nothing yet.
+    /// Opens the state directory. Touches nothing yet. As many workspaces and VMs may be started as is usual.
     pub fn new(state_dir: StateDir) -> Self {
-        let (environments, templates) =
-            (Environments::new(state_dir.clone()), Templates::new(state_dir.clone()));
-        Self { state_dir, environments, templates }
+        Self::with_limit(state_dir, DEFAULT_MAX_ACTIVE_VMS)
     }
 
-    /// Opens the state directory that the process's environment names.
+    /// Opens the state directory; `max_active_vms` is how many workspaces and VMs may be started at the same time.
+    pub fn with_limit(state_dir: StateDir, max_active_vms: usize) -> Self {
+        Self::with_executable(state_dir, max_active_vms, executable())
+    }
+
+    /// The same for a process that is not pyro itself: `executable` is pyro, and becomes the supervisors.
+    pub fn with_executable(state_dir: StateDir, max_active_vms: usize, executable: PathBuf) -> Self {
+        let workspaces = Workspaces::new(state_dir.clone(), executable.clone(), max_active_vms);
+        let vms = Vms::new(state_dir.clone(), executable, max_active_vms);
+        let (environments, templates) =
+            (Environments::new(state_dir.clone()), Templates::new(state_dir.clone()));
+        Self { state_dir, environments, templates, workspaces, vms }
+    }
+
+    /// Opens the state directory that the process's environment names, with the limit that it names.
     pub fn from_environment() -> Result<Self> {
-        StateDir::from_environment().map(Self::new)
+        Ok(Self::with_limit(StateDir::from_environment()?, max_active_vms()?))
     }
 
     /// Where the files are.
@@ -78,7 +118,7 @@ impl Pyro {
     /// Removes environments that no name stands for, damaged ones, templates that nothing uses any more, and what
     /// killed processes left behind. With `all` also what is installed, and every template.
     pub fn prune_environments(&self, all: bool) -> Result<PrunedCache> {
-        let report = self.environments.prune(PruneOptions { all, keep: Vec::new() })?;
+        let report = self.environments.prune(PruneOptions { all, keep: self.environments_in_use() })?;
         let installed: Vec<String> = entries()
             .iter()
             .filter_map(|entry| self.environments.installed(entry.name).ok().flatten())
@@ -111,8 +151,168 @@ impl Pyro {
         run(&self.state_dir, spec, stdin, events).await
     }
 
+    /// Creates a workspace and returns when it is ready.
+    pub async fn create_workspace(
+        &self,
+        spec: &WorkspaceSpec,
+        events: Option<&WorkspaceEvents>,
+    ) -> Result<WorkspaceStatus> {
+        self.workspaces.create(spec, events).await
+    }
+
+    /// All workspaces, the oldest first.
+    pub fn list_workspaces(&self) -> WorkspaceList {
+        self.workspaces.list()
+    }
+
+    /// How a workspace is.
+    pub fn status_workspace(&self, id: &str) -> Result<WorkspaceStatus> {
+        self.workspaces.status(id)
+    }
+
+    /// Runs a command in a workspace. Dropping the future ends the command.
+    pub async fn exec_workspace(
+        &self,
+        id: &str,
+        spec: &ExecSpec,
+        stdin: Option<Stdin>,
+        events: Option<OutputEvents>,
+    ) -> Result<ExecResult> {
+        self.workspaces.exec(id, spec, stdin, events).await
+    }
+
+    /// The commands of a workspace with the beginning of their output: all, or one.
+    pub fn logs_workspace(&self, id: &str, sequence: Option<u64>) -> Result<Logs> {
+        self.workspaces.logs(id, sequence)
+    }
+
+    /// Tells the history of a workspace, whole; with `follow` also what comes.
+    pub async fn tell_logs_workspace(
+        &self,
+        id: &str,
+        sequence: Option<u64>,
+        follow: bool,
+        events: LogEvents,
+    ) -> Result<()> {
+        self.workspaces.tell_logs(id, sequence, follow, events).await
+    }
+
+    /// Brings a directory or an archive of this host into a workspace: all of it, or nothing.
+    pub async fn push_workspace_sync(
+        &self,
+        id: &str,
+        source: &Path,
+        destination: &str,
+        progress: Option<impl Fn(SyncProgress) + Send + 'static>,
+    ) -> Result<SyncResult> {
+        self.workspaces.sync(id, source, destination, progress).await
+    }
+
+    /// Brings a file, a directory or a link out of a workspace.
+    pub async fn export_workspace(
+        &self,
+        id: &str,
+        path: &str,
+        output: &Path,
+        force: bool,
+    ) -> Result<ExportResult> {
+        self.workspaces.export(id, path, output, force).await
+    }
+
+    /// Compares a workspace with its baseline.
+    pub async fn diff_workspace(&self, id: &str) -> Result<WorkspaceDiff> {
+        self.workspaces.diff(id).await
+    }
+
+    /// Turns the machine of a workspace off and keeps its files.
+    pub async fn stop_workspace(&self, id: &str) -> Result<WorkspaceStatus> {
+        self.workspaces.stop(id).await
+    }
+
+    /// Brings a workspace back.
+    pub async fn start_workspace(
+        &self,
+        id: &str,
+        events: Option<&mpsc::Sender<StartEvent>>,
+    ) -> Result<WorkspaceStatus> {
+        self.workspaces.start(id, events).await
+    }
+
+    /// Deletes a workspace with all its files.
+    pub async fn delete_workspace(&self, id: &str) -> Result<DeletedWorkspace> {
+        self.workspaces.delete(id).await
+    }
+
+    /// Makes a VM that is not started.
+    pub async fn create_vm(
+        &self,
+        spec: &PersistentSpec,
+        events: Option<&mpsc::Sender<StartEvent>>,
+    ) -> Result<VmStatus> {
+        self.vms.create(spec, events).await
+    }
+
+    /// Starts a VM.
+    pub async fn start_vm(&self, id: &str) -> Result<VmStatus> {
+        self.vms.start(id).await
+    }
+
+    /// Runs one command in a started VM, and deletes the VM.
+    pub async fn exec_vm(
+        &self,
+        id: &str,
+        spec: &ExecSpec,
+        stdin: Option<Stdin>,
+        events: Option<OutputEvents>,
+    ) -> Result<VmExecResult> {
+        self.vms.exec(id, spec, stdin, events).await
+    }
+
+    /// Turns a VM off and keeps its disk.
+    pub async fn stop_vm(&self, id: &str) -> Result<VmStatus> {
+        self.vms.stop(id).await
+    }
+
+    /// Deletes a VM.
+    pub async fn delete_vm(&self, id: &str) -> Result<DeletedVm> {
+        self.vms.delete(id).await
+    }
+
+    /// How a VM is.
+    pub fn status_vm(&self, id: &str) -> Result<VmStatus> {
+        self.vms.status(id)
+    }
+
+    /// The network of a VM.
+    pub fn network_info_vm(&self, id: &str) -> Result<VmNetwork> {
+        self.vms.network_info(id)
+    }
+
+    /// Removes workspaces and VMs whose time to live is over. Every look at them does the same.
+    pub fn reap_expired(&self) -> Reaped {
+        let reap = |kind| Instances::new(self.state_dir.clone(), kind).reap();
+        let (workspaces, vms) = (reap(InstanceKind::Workspace), reap(InstanceKind::Vm));
+        Reaped { count: workspaces.len() + vms.len(), workspaces, vms }
+    }
+
+    /// The digests of environments that workspaces and VMs stand on.
+    fn environments_in_use(&self) -> Vec<String> {
+        let digests = |kind| {
+            let (observed, _) = Instances::new(self.state_dir.clone(), kind).list();
+            observed.into_iter().map(|observed| observed.record.environment_digest)
+        };
+        digests(InstanceKind::Workspace).chain(digests(InstanceKind::Vm)).collect()
+    }
+
     /// Examines this host.
     pub async fn doctor(&self, options: &DoctorOptions) -> Result<DoctorReport> {
         examine(&self.state_dir, options).await
     }
+}
+
+/// The executable that becomes a supervisor.
+fn executable() -> PathBuf {
+    let named = std::env::var_os(EXECUTABLE_VARIABLE).filter(|name| !name.is_empty());
+    // Not by its path: it may be replaced while this process runs.
+    named.map_or_else(|| PathBuf::from("/proc/self/exe"), PathBuf::from)
 }

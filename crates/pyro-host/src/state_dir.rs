@@ -10,20 +10,25 @@
 //! cache/templates/<key>/                              one template; the folder is the lock
 //! cache/disks/                                        formatted, empty disks; the folder is the lock
 //! cache/host.json                                     what was measured on this host
+//! data/workspaces/<id>/                               one workspace; the folder is the lock of its supervisor
+//! data/vms/<id>/                                      one VM of the library, likewise
+//! runtime/<id>.sock                                   the control socket of a supervisor
 //! ```
 
 use crate::error::{Context, Error, ErrorKind, Result};
 use etcetera::BaseStrategy;
+use serde::{Deserialize, Serialize};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The folders that belong to one user of pyro.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StateDir {
     cache: PathBuf,
     data: PathBuf,
+    runtime: PathBuf,
 }
 
 impl StateDir {
@@ -35,7 +40,9 @@ impl StateDir {
         let xdg = etcetera::base_strategy::Xdg::new()
             .failing(ErrorKind::Io, || "could not find a home folder for pyro's files".into())
             .map_err(|error| error.with_hint("set HOME or PYRO_HOME"))?;
-        Ok(Self { cache: xdg.cache_dir().join("pyro"), data: xdg.data_dir().join("pyro") })
+        let (cache, data) = (xdg.cache_dir().join("pyro"), xdg.data_dir().join("pyro"));
+        let runtime = xdg.runtime_dir().map_or_else(|| data.join("run"), |runtime| runtime.join("pyro"));
+        Ok(Self { cache, data, runtime })
     }
 
     /// Everything below one folder, which must be absolute.
@@ -44,7 +51,7 @@ impl StateDir {
             let message = format!("PYRO_HOME is `{}`, which is not an absolute path", home.display());
             return Err(Error::invalid(message));
         }
-        Ok(Self { cache: home.join("cache"), data: home.join("data") })
+        Ok(Self { cache: home.join("cache"), data: home.join("data"), runtime: home.join("run") })
     }
 
     /// What can be made again: environments and templates.
@@ -55,6 +62,21 @@ impl StateDir {
     /// What cannot be made again.
     pub fn data(&self) -> &Path {
         &self.data
+    }
+
+    /// Workspaces, a folder each.
+    pub fn workspaces(&self) -> PathBuf {
+        self.data.join("workspaces")
+    }
+
+    /// VMs of the library, a folder each.
+    pub fn vms(&self) -> PathBuf {
+        self.data.join("vms")
+    }
+
+    /// The control sockets of supervisors.
+    pub fn runtime(&self) -> &Path {
+        &self.runtime
     }
 
     /// Installed environments, their names, and pulls under way.
@@ -92,14 +114,27 @@ pub fn make_private_dir(path: &Path) -> Result<()> {
         .doing(|| format!("could not make the folder `{}`", path.display()))
 }
 
-/// Replaces a file in one step, so that a reader sees the old content or the new, never a part.
+/// Replaces a file in one step, so that a reader sees the old content or the new, never a part, whatever process is
+/// killed meanwhile and also if the host loses its power.
 pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+    sweep_unfinished(path.parent().unwrap_or(Path::new("/")));
+    replace(path, content, true)
+}
+
+/// The same without waiting for the host's disk: the content may be lost, or the file empty, where the host itself
+/// loses its power within seconds. For what is written often.
+pub fn write_atomically_unsynced(path: &Path, content: &[u8]) -> Result<()> {
+    replace(path, content, false)
+}
+
+fn replace(path: &Path, content: &[u8], sync: bool) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     let doing = || format!("could not write `{}`", path.display());
-    sweep_unfinished(parent);
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(parent).doing(doing)?;
     std::io::Write::write_all(&mut file, content).doing(doing)?;
-    file.as_file().sync_all().doing(doing)?;
+    if sync {
+        file.as_file().sync_all().doing(doing)?;
+    }
     file.persist(path).map_err(|error| error.error).doing(doing)?;
     Ok(())
 }
@@ -131,7 +166,7 @@ pub fn sweep_unfinished(folder: &Path) {
 /// The folder itself is locked (`flock(2)`), so no lock file is left behind.
 #[derive(Debug)]
 pub struct DirLock {
-    _folder: fs::File,
+    folder: fs::File,
 }
 
 impl DirLock {
@@ -144,9 +179,33 @@ impl DirLock {
                 .doing(|| format!("could not lock the folder `{}`", path.display()))?;
             // Whoever held the lock before may have deleted the folder: then it is the lock of nothing.
             if is_still_at(&folder, path) {
-                return Ok(Self { _folder: folder });
+                return Ok(Self { folder });
             }
         }
+    }
+
+    /// Takes the lock unless somebody holds it; waits for those who only ask. `None` if somebody does, or the folder
+    /// is gone.
+    pub fn try_past_askers(path: &Path) -> Result<Option<Self>> {
+        loop {
+            if let Some(lock) = Self::try_now(path)? {
+                return Ok(Some(lock));
+            }
+            if !path.exists() || is_locked(path)? {
+                return Ok(None);
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// A lock that was inherited as a descriptor: it is the same lock, and is held until both are closed.
+    pub fn inherited(folder: std::os::fd::OwnedFd) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The descriptor that holds the lock, to be inherited by another process.
+    pub fn into_descriptor(self) -> std::os::fd::OwnedFd {
+        self.folder.into()
     }
 
     /// Waits for the lock without blocking the runtime. Dropped half-way, the lock is given back once it was got.
@@ -163,11 +222,31 @@ impl DirLock {
         }
         let folder = open_dir(path)?;
         match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(is_still_at(&folder, path).then_some(Self { _folder: folder })),
+            Ok(()) => Ok(is_still_at(&folder, path).then_some(Self { folder })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error).doing(|| format!("could not lock the folder `{}`", path.display())),
         }
     }
+}
+
+/// Whether somebody holds the lock of a folder. Those who only ask do not disturb each other.
+pub fn is_locked(path: &Path) -> Result<bool> {
+    let folder = open_dir(path)?;
+    match rustix::fs::flock(&folder, rustix::fs::FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+        Err(error) => Err(error).doing(|| format!("could not look at the lock of `{}`", path.display())),
+    }
+}
+
+/// Waits until nobody holds the lock of a folder, or the folder is gone. Blocks the thread.
+pub fn wait_until_unlocked(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let folder = open_dir(path)?;
+    rustix::fs::flock(&folder, rustix::fs::FlockOperation::LockShared)
+        .doing(|| format!("could not wait for the lock of `{}`", path.display()))
 }
 
 fn is_still_at(folder: &fs::File, path: &Path) -> bool {

@@ -5,9 +5,14 @@ pub mod completions;
 pub mod doctor;
 pub mod env;
 pub mod interrupt;
+pub mod machine;
 pub mod man;
+pub mod printer;
 pub mod progress;
 pub mod run;
+pub mod shown;
+pub mod supervise;
+pub mod workspace;
 
 use crate::cli::Command;
 use crate::exit::{Failure, Outcome};
@@ -20,6 +25,8 @@ pub fn run(command: Command) -> Outcome {
         Command::Run(run) => Outcome { json: run.json, result: run.execute() },
         Command::Env(env) => Outcome { json: env.json(), result: env.execute() },
         Command::Doctor(doctor) => Outcome { json: doctor.json, result: doctor.execute() },
+        Command::Workspace(workspace) => Outcome { json: workspace.json(), result: workspace.execute() },
+        Command::Supervise(supervise) => Outcome { json: false, result: supervise.execute() },
         Command::Completions(completions) => Outcome { json: false, result: completions.execute() },
         Command::Man(man) => Outcome { json: false, result: man.execute() },
     }

@@ -1,8 +1,12 @@
-//! Shows how far a pull is: a bar on a terminal, lines elsewhere.
+//! Shows how far something is that takes long: a bar on a terminal, lines elsewhere.
 
+use super::printer::Show;
 use crate::output;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pyro_host::environment::PullProgress;
+use pyro_host::error::Error;
+use pyro_host::start::StartEvent;
+use pyro_host::workspace::SyncProgress;
 use std::time::Duration;
 
 pub struct PullDisplay {
@@ -58,6 +62,97 @@ impl PullDisplay {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         })
+    }
+}
+
+/// Shows what the start of a machine needs: a pull, a template.
+pub struct StartDisplay {
+    pull: PullDisplay,
+    environment: String,
+}
+
+impl StartDisplay {
+    pub fn new(environment: &str) -> Self {
+        Self { pull: PullDisplay::new(environment), environment: environment.to_owned() }
+    }
+}
+
+impl Show<StartEvent> for StartDisplay {
+    fn show(&mut self, event: StartEvent) -> Result<(), Error> {
+        match event {
+            StartEvent::Pull(progress) => self.pull.show(&progress),
+            StartEvent::BuildingTemplate => {
+                self.pull.finish();
+                output::note(&format!(
+                    "[template] phase=boot environment={} (first use of this shape: it is booted once, later starts \
+                     are clones)",
+                    self.environment
+                ));
+            }
+            StartEvent::RebuildingTemplate(reason) => {
+                output::note(&format!(
+                    "[template] phase=rebuild environment={} reason={reason}",
+                    self.environment
+                ));
+            }
+            StartEvent::HostCompat(reason) => output::note(&on_this_host(&reason)),
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.pull.finish();
+    }
+}
+
+/// Says loudly that there will be no machine.
+pub fn on_this_host(reason: &str) -> String {
+    format!(
+        "warning: commands run ON THIS HOST, WITHOUT ISOLATION (--allow-host-compat): no guest could be started: \
+         {reason}"
+    )
+}
+
+/// Shows how much of a tree of files has been moved. How much there is nobody knows before its end.
+#[derive(Debug, Clone)]
+pub struct TransferDisplay {
+    name: &'static str,
+    /// None where standard error is no terminal.
+    bar: Option<ProgressBar>,
+}
+
+impl TransferDisplay {
+    /// `name` is the word in brackets: `seed`, `sync`.
+    pub fn new(name: &'static str) -> Self {
+        let bar = output::stderr_is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            bar.set_style(style("{spinner} {prefix}: {msg} entries, {bytes} ({elapsed})"));
+            bar.set_prefix(name);
+            bar
+        });
+        Self { name, bar }
+    }
+
+    pub fn show(&self, progress: SyncProgress) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(progress.entry_count.to_string());
+            bar.set_position(progress.bytes);
+        }
+    }
+
+    /// All is there, or it has failed. Takes the bar away, if there is one.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// All is there.
+    pub fn done(&self, entry_count: u64, bytes: u64) {
+        self.finish();
+        if self.bar.is_none() {
+            output::note(&format!("[{}] entries={entry_count} bytes={bytes}", self.name));
+        }
     }
 }
 

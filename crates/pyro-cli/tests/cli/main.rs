@@ -1,7 +1,9 @@
 //! The command line without a guest: usage, messages, JSON, and the rules of the house.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod host_compat_workspace;
 mod house_rules;
+mod workspaces;
 
 use std::process::{Command, Output};
 

@@ -2,19 +2,28 @@
 
 use super::directory::{Directory, Kind, kind};
 use super::failure::{At, Result, failure};
-use super::place::{join, names};
-use pyro_protocol::task::TaskFailureKind::{InTheWay, UnsafePath};
+use super::place::{Modes, join, names};
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::unistd::{AccessFlags, faccessat};
+use pyro_protocol::task::TaskFailureKind::{InTheWay, Io, UnsafePath};
 
 /// Checks that a staged tree can be moved to a directory of the workspace.
-pub(crate) fn check(staged: &Directory, workspace: &Directory, destination: &[u8]) -> Result<()> {
+pub(crate) fn check(
+    staged: &Directory,
+    workspace: &Directory,
+    destination: &[u8],
+    modes: Modes,
+) -> Result<()> {
     let mut path = Vec::new();
     let mut target: Option<Directory> = None;
     for name in names(destination) {
-        path = join(&path, name);
         let parent = target.as_ref().unwrap_or(workspace);
-        let Some(stat) = parent.stat(name).at(&path, "could not look at the destination")? else {
-            return Ok(()); // nothing is there yet
+        let stat = parent.stat(name).at(&join(&path, name), "could not look at the destination")?;
+        let Some(stat) = stat else {
+            return check_writable(parent, &path, modes); // nothing is there yet
         };
+        path = join(&path, name);
         match kind(&stat) {
             Kind::Directory => {}
             Kind::Symlink => return Err(failure(UnsafePath, &path, "the destination leads through a link")),
@@ -28,20 +37,40 @@ pub(crate) fn check(staged: &Directory, workspace: &Directory, destination: &[u8
         }
         target = Some(parent.child(name).at(&path, "could not open the destination")?);
     }
-    check_directory(staged, target.as_ref().unwrap_or(workspace), &mut path)
+    check_directory(staged, target.as_ref().unwrap_or(workspace), &mut path, modes)
+}
+
+/// Root may write to any directory.
+fn check_writable(directory: &Directory, path: &[u8], modes: Modes) -> Result<()> {
+    if modes == Modes::Any {
+        return Ok(());
+    }
+    match faccessat(directory, ".", AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS) {
+        Err(Errno::EACCES) => Err(failure(Io, path, "the directory may not be written to")),
+        result => result.at(path, "could not look at the directory"),
+    }
 }
 
 /// Checks the entries of a staged directory against a directory that is there.
-fn check_directory(staged: &Directory, target: &Directory, path: &mut Vec<u8>) -> Result<()> {
+fn check_directory(
+    staged: &Directory,
+    target: &Directory,
+    path: &mut Vec<u8>,
+    modes: Modes,
+) -> Result<()> {
     let doing = "could not look at the workspace";
-    for name in staged.names().at(path, doing)? {
+    let names = staged.names().at(path, doing)?;
+    if !names.is_empty() {
+        check_writable(target, path, modes)?;
+    }
+    for name in names {
         let n_bytes = path.len();
         *path = join(path, &name);
         let there = target.stat(&name).at(path, doing)?;
         if there.is_some_and(|there| kind(&there) == Kind::Directory) {
             let target = target.child(&name).at(path, doing)?;
             match staged.child_if_any(&name).at(path, doing)? {
-                Some(staged) => check_directory(&staged, &target, path)?,
+                Some(staged) => check_directory(&staged, &target, path, modes)?,
                 None if target.names().at(path, doing)?.is_empty() => {}
                 None => return Err(failure(InTheWay, path, "a directory that is not empty stands there")),
             }

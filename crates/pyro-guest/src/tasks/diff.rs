@@ -2,13 +2,13 @@
 //!
 //! What counts is the baseline against the workspace as it is. The upper layer of the overlay between them is only
 //! taken as a hint: a name that it does not have was not touched, so that a small change of a great tree is found
-//! without a look at the tree. Below a directory that the overlay took from elsewhere (it was renamed), or that hides
+//! without a look at the tree; without an overlay there is no hint. Below a directory that the overlay took from elsewhere (it was renamed), or that hides
 //! what was there, names of the upper layer say nothing, and everything is compared.
 
 use super::content;
 use super::directory::{Directory, Kind, kind};
 use super::failure::{At, Result, failure, not_written};
-use super::place::{Place, join};
+use super::place::{Hint, Place, join};
 use crate::sys;
 use nix::errno::Errno;
 use nix::fcntl::readlinkat;
@@ -26,11 +26,7 @@ const ELSEWHERE: [&std::ffi::CStr; 2] = [c"trusted.overlay.opaque", c"trusted.ov
 
 /// Writes every difference, and the contents of text files up to a size.
 pub(crate) fn diff(max_text_bytes: u64, place: &Place, to: impl Write) -> Result<()> {
-    let (baseline, merged) = (place.baseline()?, place.tree()?);
-    let hint = match place.changes()? {
-        Some(upper) => Hint::Upper(upper),
-        None => Hint::Nothing,
-    };
+    let (baseline, merged, hint) = (place.baseline()?, place.tree()?, place.changes()?);
     compare(&Pair { before: Some(baseline), after: Some(merged), hint }, max_text_bytes, to)
 }
 
@@ -46,16 +42,6 @@ pub(crate) struct Pair {
     pub(crate) before: Option<Directory>,
     pub(crate) after: Option<Directory>,
     pub(crate) hint: Hint,
-}
-
-/// Which names are worth a look.
-pub(crate) enum Hint {
-    /// None.
-    Nothing,
-    /// Those that this directory has.
-    Upper(Directory),
-    /// All.
-    Everything,
 }
 
 impl Pair {

@@ -5,7 +5,8 @@
 
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::NixPath;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::sys::time::TimeSpec;
@@ -14,11 +15,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-const HOW: OFlag = OFlag::O_RDONLY
-    .union(OFlag::O_DIRECTORY)
-    .union(OFlag::O_NOFOLLOW)
-    .union(OFlag::O_NOATIME)
-    .union(OFlag::O_CLOEXEC);
+const HOW: OFlag =
+    OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
 /// An open directory.
 #[derive(Debug)]
@@ -45,12 +43,12 @@ impl From<OwnedFd> for Directory {
 impl Directory {
     /// Opens one by its path.
     pub(crate) fn open(path: &Path) -> nix::Result<Self> {
-        nix::fcntl::open(path, HOW, Mode::empty()).map(Self)
+        open_at(AT_FDCWD, path, HOW).map(Self)
     }
 
     /// Opens one in this. `ENOTDIR` or `ELOOP` when it is something else.
     pub(crate) fn child(&self, name: &[u8]) -> nix::Result<Self> {
-        openat(&self.0, name, HOW, Mode::empty()).map(Self)
+        open_at(&self.0, name, HOW).map(Self)
     }
 
     /// Opens one in this; `None` when it is something else, or nothing.
@@ -95,9 +93,8 @@ impl Directory {
     /// Opens a regular file for reading; `None` when it is something else, or nothing, by now.
     pub(crate) fn file(&self, name: &[u8]) -> nix::Result<Option<(File, FileStat)>> {
         // Without O_NONBLOCK a FIFO that has taken the file's place would keep us waiting for ever.
-        let how =
-            OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOATIME | OFlag::O_CLOEXEC;
-        let file = match openat(&self.0, name, how, Mode::empty()) {
+        let how = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = match open_at(&self.0, name, how) {
             Err(Errno::ENOENT | Errno::ELOOP | Errno::ENXIO) => return Ok(None),
             file => file?,
         };
@@ -113,7 +110,7 @@ impl Directory {
     /// The names in it, sorted, and whether each may be that of a directory.
     pub(crate) fn entries(&self) -> nix::Result<Vec<(Vec<u8>, bool)>> {
         let mut entries = Vec::new();
-        for entry in Dir::openat(&self.0, ".", HOW, Mode::empty())?.iter() {
+        for entry in Dir::from_fd(open_at(&self.0, ".", HOW)?)?.iter() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
@@ -135,6 +132,15 @@ impl Directory {
         let child = self.child(name)?;
         child.names()?.iter().try_for_each(|name| child.remove(name))?;
         unlinkat(&self.0, name, UnlinkatFlags::RemoveDir)
+    }
+}
+
+/// Opens something so that its time of access stays as it is, where we may: who is not root may that with their own
+/// files only.
+fn open_at<P: NixPath + ?Sized>(at: impl AsFd, path: &P, how: OFlag) -> nix::Result<OwnedFd> {
+    match openat(&at, path, how | OFlag::O_NOATIME, Mode::empty()) {
+        Err(Errno::EPERM) => openat(&at, path, how, Mode::empty()),
+        opened => opened,
     }
 }
 

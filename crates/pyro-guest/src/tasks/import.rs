@@ -9,7 +9,7 @@
 
 use super::directory::{Directory, change_time};
 use super::failure::{At, Result, failure, not_read, refused};
-use super::place::{join, names, split};
+use super::place::{Modes, join, names, split};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, UtimensatFlags, fchmod, futimens, mkdirat, utimensat};
@@ -33,9 +33,9 @@ pub(crate) struct Counts {
 
 /// Reads a tree to its end and makes it in a directory. The process must have an empty `umask`. Failures name paths
 /// below `prefix`.
-pub(crate) fn import(from: impl Read, root: &Directory, prefix: &[u8]) -> Result<Counts> {
+pub(crate) fn import(from: impl Read, root: &Directory, prefix: &[u8], modes: Modes) -> Result<Counts> {
     let mut reader = TreeReader::new(from);
-    let mut import = Import { root, prefix, open: Vec::new(), counts: Counts::default() };
+    let mut import = Import { root, prefix, modes, open: Vec::new(), counts: Counts::default() };
     loop {
         match reader.record().map_err(|error| not_read(&error))? {
             Record::Entry(entry) => import.entry(&entry, &mut reader)?,
@@ -52,6 +52,7 @@ pub(crate) fn import(from: impl Read, root: &Directory, prefix: &[u8]) -> Result
 struct Import<'a> {
     root: &'a Directory,
     prefix: &'a [u8],
+    modes: Modes,
     /// From the root down to the directory of the last entry.
     open: Vec<Open>,
     counts: Counts,
@@ -82,8 +83,8 @@ impl Import<'_> {
             open.changed = true;
         }
         match kind {
-            EntryKind::Directory => self.directory(path, name, *mode, time),
-            EntryKind::File { .. } => self.file(path, name, *mode, time, reader),
+            EntryKind::Directory => self.directory(path, name, self.modes.of_directory(*mode), time),
+            EntryKind::File { .. } => self.file(path, name, self.modes.of_file(*mode), time, reader),
             EntryKind::Symlink { target } => self.symlink(path, name, target, time),
             EntryKind::HardLink { target } => self.hard_link(path, name, target),
         }
@@ -91,11 +92,18 @@ impl Import<'_> {
 
     fn directory(&mut self, path: &[u8], name: &[u8], mode: u32, time: TimeSpec) -> Result<()> {
         let first = mode & 0o777 | 0o700; // until it is left it must let us in, and must hand nothing down
-        mkdirat(self.parent(), name, bits(first)).map_err(|errno| self.refused(errno, path))?;
-        let directory = self.parent().child(name).map_err(|errno| self.refused(errno, path))?;
-        let mode = (mode != first).then_some(mode);
+        let made = mkdirat(self.parent(), name, bits(first));
+        let (directory, has) = match (made, self.parent().child(name)) {
+            (Ok(()), Ok(directory)) => {
+                self.counts.directories += 1;
+                (directory, Some(first))
+            }
+            // An archive may tell of a directory after what lies in it, by which it was made.
+            (Err(Errno::EEXIST), Ok(directory)) => (directory, None),
+            (Err(errno), _) | (Ok(()), Err(errno)) => return Err(self.refused(errno, path)),
+        };
+        let mode = (has != Some(mode)).then_some(mode);
         self.open.push(Open { name: name.to_vec(), directory, mode, time: Some(time), changed: true });
-        self.counts.directories += 1;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The agent's own work on the files of a workspace: seed, sync, export, diff.
 //!
-//! Each task is a process of its own, this same program started as `pyro-guest task <hex>`, so that the event loop
+//! Each task is a process of its own, this same program started as `pyro-guest task <hex> [<folder>]`, so that the event loop
 //! never waits for a disk. It runs in the agent's mount namespace, where commands do not see it, and everything that a
 //! command does to the workspace meanwhile is met with open directories instead of paths.
 //!
@@ -15,6 +15,7 @@ mod export;
 mod failure;
 mod flush;
 mod import;
+mod open;
 pub(crate) mod place;
 mod sync;
 
@@ -38,21 +39,45 @@ use std::process::ExitCode;
 /// The first argument of a process that is to do a task.
 pub const ARGUMENT: &str = "task";
 
+/// The first argument of a process that is to open a workspace in a folder of the host.
+pub const OPEN_ARGUMENT: &str = "open";
+
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// The words that start a task's process.
+/// The words that start a task's process. `folder` is that of a workspace on the host.
 ///
 /// # Errors
 /// When the task is too long for a message.
-pub(crate) fn arguments(task: &Task) -> std::result::Result<[String; 3], message::MessageError> {
+pub(crate) fn arguments(
+    task: &Task,
+    folder: Option<&str>,
+) -> std::result::Result<Vec<String>, message::MessageError> {
     let hex = message::encode(task)?.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(["pyro-guest".into(), ARGUMENT.into(), hex])
+    let mut words = vec!["pyro-guest".into(), ARGUMENT.into(), hex];
+    words.extend(folder.map(str::to_owned));
+    Ok(words)
+}
+
+/// The words that start the process that opens the workspace in a folder of the host.
+pub(crate) fn open_arguments(folder: &str) -> Vec<String> {
+    vec!["pyro-guest".into(), OPEN_ARGUMENT.into(), folder.into()]
 }
 
 /// Does a task as the only work of this process: takes a tree from standard input or gives one on standard output, and
 /// says on standard error why it failed.
-pub fn work(hex: &str) -> ExitCode {
-    let Err(failure) = parsed(hex).and_then(|task| run(&task)) else { return ExitCode::SUCCESS };
+pub fn work(hex: &str, folder: Option<&str>) -> ExitCode {
+    let place = folder.map_or_else(Place::of_machine, |folder| Place::Folder(folder.into()));
+    exit_code(parsed(hex).and_then(|task| run(&task, &place)))
+}
+
+/// Opens the workspace in a folder of the host as the only work of this process. Ends as [`work`] does.
+pub fn open_folder(folder: &str) -> ExitCode {
+    let prepared = prepare_process().at(b"", "could not prepare the process");
+    exit_code(prepared.and_then(|()| open::open(std::path::Path::new(folder))))
+}
+
+fn exit_code(done: Result<()>) -> ExitCode {
+    let Err(failure) = done else { return ExitCode::SUCCESS };
     let told = message::encode(&failure).ok().filter(|bytes| bytes.len() <= MAX_TASK_FAILURE);
     let _ = io::stderr().write_all(&told.unwrap_or_default()); // there is nobody else to tell
     ExitCode::FAILURE
@@ -66,7 +91,7 @@ fn parsed(hex: &str) -> Result<Task> {
         .map_err(|error| wrong(&format!("none: {error}")))
 }
 
-fn run(task: &Task) -> Result<()> {
+fn run(task: &Task, place: &Place) -> Result<()> {
     prepare_process().at(b"", "could not prepare the process")?;
     let doing = "could not take the input and the output";
     let file = |fd: io::Result<std::os::fd::OwnedFd>| fd.map(File::from).at(b"", doing);
@@ -74,7 +99,7 @@ fn run(task: &Task) -> Result<()> {
     let output = file(io::stdout().as_fd().try_clone_to_owned())?;
     let input = BufReader::with_capacity(BUFFER_BYTES, input);
     let output = BufWriter::with_capacity(BUFFER_BYTES, output);
-    run_in(task, &Place::of_machine(), input, output)
+    run_in(task, place, input, output)
 }
 
 /// Lets modes be exactly what is asked for, and as many directories be open as a path has names.
@@ -91,21 +116,21 @@ fn run_in(task: &Task, place: &Place, input: impl Read, output: impl Write) -> R
         Task::Recover => sync::recover(place),
         Task::Export { path } => export::export(path, place, output),
         Task::Diff { max_text_bytes } => diff::diff(*max_text_bytes, place, output),
-        Task::Flush => flush::flush(&place.disk),
+        Task::Flush => flush::flush(place),
     }
 }
 
-/// Reads a tree into the baseline, which nobody sees yet.
+/// Reads a tree into what becomes the workspace, and its baseline, when it is opened.
 fn seed(from: impl Read, destination: &str, place: &Place) -> Result<()> {
     let path = checked(destination)?;
     if place.is_open() {
         return Err(failure(TaskFailureKind::Io, b"", "the workspace is open already"));
     }
-    let mut directory = place.make_baseline()?;
+    let mut directory = place.make_seeded()?;
     for name in place::names(path) {
         directory = directory.make_or_open(name, 0o755).map_err(|errno| not_a_directory(errno, path))?;
     }
-    import::import(from, &directory, path)?;
+    import::import(from, &directory, path, place.modes())?;
     nix::unistd::syncfs(&directory).at(b"", "could not write to the disk")
 }
 

@@ -1,10 +1,20 @@
-//! Where things are on a machine's disk.
+//! Where the files of a workspace are.
+//!
+//! On a machine's disk:
 //!
 //! ```text
 //! /disk/workspace/baseline/tree   the workspace as it was seeded: the lower layer
 //! /disk/workspace/changes         the upper layer, and /disk/workspace/work its scratch space
 //! /merged/tree                    both layers: the workspace, which commands see as /workspace
 //! /merged/staging                 where syncs are prepared: the same mount, so that they are moved by rename(2)
+//! ```
+//!
+//! In a folder of the host, where there is no machine:
+//!
+//! ```text
+//! baseline    the workspace as it was seeded: a copy, made when the workspace is opened
+//! workspace   the workspace, which commands work in
+//! staging     where syncs are prepared, and the baseline
 //! ```
 
 use super::directory::Directory;
@@ -20,60 +30,133 @@ pub(crate) const DISK: &str = "/disk";
 /// Where the two layers of the workspace are mounted as one.
 pub(crate) const MERGED: &str = "/merged";
 
-/// The folders of a machine, or in tests ordinary ones that stand for them.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) disk: PathBuf,
-    pub(crate) merged: PathBuf,
+/// Folders of a workspace that lies in a folder of the host.
+pub(crate) const BASELINE: &str = "baseline";
+pub(crate) const TREE: &str = "workspace";
+pub(crate) const STAGING: &str = "staging";
+
+/// The folders of a workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Those of a machine, or in tests ordinary ones that stand for them.
+    Machine {
+        /// Where the disk is mounted.
+        disk: PathBuf,
+        /// Where the layers are mounted as one.
+        merged: PathBuf,
+    },
+    /// One folder of the host, which belongs to an ordinary user.
+    Folder(PathBuf),
 }
 
 impl Place {
     /// Those of the machine that this runs in.
     pub(crate) fn of_machine() -> Self {
-        Self { disk: DISK.into(), merged: MERGED.into() }
+        Self::Machine { disk: DISK.into(), merged: MERGED.into() }
     }
 
-    /// The baseline, made if it is missing.
-    pub(crate) fn make_baseline(&self) -> Result<Directory> {
-        let make = || {
-            let workspace = Directory::open(&self.disk)?.make_or_open(b"workspace", 0o755)?;
-            workspace.make_or_open(b"baseline", 0o755)?.make_or_open(b"tree", 0o755)
+    /// What a seed goes to, made if it is missing.
+    pub(crate) fn make_seeded(&self) -> Result<Directory> {
+        let make = || match self {
+            Self::Machine { disk, .. } => {
+                let workspace = Directory::open(disk)?.make_or_open(b"workspace", 0o755)?;
+                workspace.make_or_open(b"baseline", 0o755)?.make_or_open(b"tree", 0o755)
+            }
+            Self::Folder(folder) => Directory::open(folder)?.make_or_open(TREE.as_bytes(), 0o755),
         };
         make().at(b"", "could not make the baseline")
     }
 
     /// The baseline.
     pub(crate) fn baseline(&self) -> Result<Directory> {
-        Directory::open(&self.disk.join("workspace/baseline/tree")).at(b"", "could not open the baseline")
+        let path = match self {
+            Self::Machine { disk, .. } => disk.join("workspace/baseline/tree"),
+            Self::Folder(folder) => folder.join(BASELINE),
+        };
+        Directory::open(&path).at(b"", "could not open the baseline")
     }
 
-    /// What was changed, in the form of an overlay's upper layer; none if nothing was.
-    pub(crate) fn changes(&self) -> Result<Option<Directory>> {
-        match Directory::open(&self.disk.join("workspace/changes/tree")) {
-            Err(Errno::ENOENT) => Ok(None),
-            opened => opened.map(Some).at(b"", "could not open the changes"),
+    /// Which names may have been changed.
+    pub(crate) fn changes(&self) -> Result<Hint> {
+        let Self::Machine { disk, .. } = self else { return Ok(Hint::Everything) };
+        match Directory::open(&disk.join("workspace/changes/tree")) {
+            Err(Errno::ENOENT) => Ok(Hint::Nothing),
+            opened => opened.map(Hint::Upper).at(b"", "could not open the changes"),
         }
     }
 
     /// The workspace.
     pub(crate) fn tree(&self) -> Result<Directory> {
-        self.opened("tree")
+        self.opened("tree", TREE)
     }
 
     /// Where syncs are prepared.
     pub(crate) fn staging(&self) -> Result<Directory> {
-        self.opened("staging")
+        self.opened("staging", STAGING)
     }
 
-    /// Whether the workspace is there.
+    /// Whether the workspace is there, and its baseline is what it will always be.
     pub(crate) fn is_open(&self) -> bool {
-        self.merged.join("tree").exists()
+        match self {
+            Self::Machine { merged, .. } => merged.join("tree").exists(),
+            Self::Folder(folder) => folder.join(BASELINE).exists(),
+        }
     }
 
-    fn opened(&self, name: &str) -> Result<Directory> {
-        match Directory::open(&self.merged.join(name)) {
+    /// What an entry may be that comes in with a tree.
+    pub(crate) fn modes(&self) -> Modes {
+        match self {
+            Self::Machine { .. } => Modes::Any,
+            Self::Folder(_) => Modes::OfOrdinaryUser,
+        }
+    }
+
+    fn opened(&self, merged_name: &str, folder_name: &str) -> Result<Directory> {
+        let path = match self {
+            Self::Machine { merged, .. } => merged.join(merged_name),
+            Self::Folder(folder) => folder.join(folder_name),
+        };
+        match Directory::open(&path) {
             Err(Errno::ENOENT) => Err(failure(TaskFailureKind::Io, b"", "the workspace is not open")),
             opened => opened.at(b"", "could not open the workspace"),
+        }
+    }
+}
+
+/// Which names of a directory are worth a look.
+pub(crate) enum Hint {
+    /// None.
+    Nothing,
+    /// Those that this directory has.
+    Upper(Directory),
+    /// All.
+    Everything,
+}
+
+/// The modes that entries may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Modes {
+    /// Whatever they had: root can work with any.
+    Any,
+    /// None that gives a program the rights of another user, and none that keeps their owner out: who is not root
+    /// could not work on, move or delete a tree with such a directory in it.
+    OfOrdinaryUser,
+}
+
+impl Modes {
+    /// The mode of a file.
+    pub(crate) fn of_file(self, mode: u32) -> u32 {
+        match self {
+            Self::Any => mode,
+            Self::OfOrdinaryUser => mode & 0o1777 | 0o400,
+        }
+    }
+
+    /// The mode of a directory.
+    pub(crate) fn of_directory(self, mode: u32) -> u32 {
+        match self {
+            Self::Any => mode,
+            Self::OfOrdinaryUser => mode & 0o1777 | 0o700,
         }
     }
 }

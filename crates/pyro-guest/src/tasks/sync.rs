@@ -124,11 +124,11 @@ fn decide(
     staged: &Staged,
 ) -> Result<Lock> {
     let tree = staged.directory.make(TREE, 0o755).at(b"", "could not begin a sync")?;
-    let counts = import(from, &tree, destination)?;
+    let counts = import(from, &tree, destination, place.modes())?;
     write_file(&staged.directory, DESTINATION, destination).at(b"", "could not prepare the sync")?;
     let turn = take_turn(staging)?;
     clear(staging, place)?;
-    check(&tree, &place.tree()?, destination)?;
+    check(&tree, &place.tree()?, destination, place.modes())?;
     reserve(staged, counts, destination)?;
     syncfs(staging).at(b"", "could not write to the disk")?;
     step();

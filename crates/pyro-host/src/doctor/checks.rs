@@ -2,7 +2,8 @@
 
 use super::{BootReport, Check, CheckStatus};
 use crate::environment::{Environment, Environments};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::instance::{Instance, InstanceKind, InstanceState, Instances, Observed};
 use crate::program::find_program;
 use crate::state_dir::{DirLock, StateDir, make_private_dir};
 use crate::vm::accelerator::{Accelerator, AcceleratorStatus, KvmStatus};
@@ -189,6 +190,47 @@ pub(super) fn cgroup_delegation() -> Check {
         "not delegated; machines are limited by their own size only"
     };
     check(NAME, CheckStatus::Ok, format!("{folder}: {found}"), None)
+}
+
+/// Workspaces and VMs: how many there are, and each that is not as it should be.
+pub(super) fn instances(state_dir: &StateDir) -> Vec<Check> {
+    let of_kind = |kind, name: &'static str| {
+        let (observed, damaged) = Instances::new(state_dir.clone(), kind).list();
+        let n_started = observed.iter().filter(|one| one.record.state == InstanceState::Started).count();
+        let found = format!("{}, of which {n_started} started", observed.len());
+        let failed = observed.iter().filter(|one| one.record.state == InstanceState::Failed);
+        let mut checks = vec![check(name, CheckStatus::Ok, found, None)];
+        checks.extend(failed.map(|one| failed_instance(name, one)));
+        checks.extend(damaged.iter().map(|(instance, error)| damaged_instance(name, instance, error)));
+        checks
+    };
+    let mut checks = of_kind(InstanceKind::Workspace, "workspaces");
+    checks.extend(of_kind(InstanceKind::Vm, "VMs"));
+    checks
+}
+
+fn failed_instance(name: &'static str, observed: &Observed) -> Check {
+    let Observed { instance, record, .. } = observed;
+    let why = record.failure.as_deref().unwrap_or("nobody knows why");
+    let hint = match instance.kind {
+        InstanceKind::Workspace => format!(
+            "bring it back with its files: pyro workspace start {id}; or: pyro workspace delete {id}",
+            id = instance.id
+        ),
+        InstanceKind::Vm => "start_vm brings it back, delete_vm deletes it".to_owned(),
+    };
+    let found = format!("`{}` has failed: {why}", instance.id);
+    check(name, CheckStatus::Degraded, found, Some(&hint))
+}
+
+fn damaged_instance(name: &'static str, instance: &Instance, error: &Error) -> Check {
+    let hint = match (error.kind(), instance.kind) {
+        (ErrorKind::VersionMismatch, _) => "use the version of pyro that wrote it".to_owned(),
+        (_, InstanceKind::Workspace) => format!("pyro workspace delete {}", instance.id),
+        (_, InstanceKind::Vm) => "delete_vm deletes it".to_owned(),
+    };
+    let found = format!("`{}` cannot be read: {}", instance.id, error.chain().join(": "));
+    check(name, CheckStatus::Degraded, found, Some(&hint))
 }
 
 pub(super) fn booted(report: &BootReport) -> Check {

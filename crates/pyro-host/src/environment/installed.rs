@@ -102,6 +102,35 @@ pub(super) fn look(state_dir: &StateDir, entry: &CatalogEntry) -> Installed {
     }
 }
 
+/// The environment of this digest, whatever its name stands for by now. Where that is another one, every file is
+/// hashed.
+pub(super) fn look_at(
+    state_dir: &StateDir,
+    entry: &CatalogEntry,
+    digest: &str,
+) -> std::result::Result<Environment, String> {
+    if let Installed::Intact(environment) = look(state_dir, entry)
+        && environment.digest == digest
+    {
+        return Ok(*environment);
+    }
+    let folder = digest_folder(state_dir, digest);
+    if !is_digest(digest) || !is_intact(&folder, digest) {
+        return Err(format!("`{}` is missing or damaged", folder.display()));
+    }
+    let manifest = read_manifest(&folder, digest)?;
+    let provenance = Provenance {
+        sources: Vec::new(),
+        pulled_at: 0.0,
+        pull_seconds: 0.0,
+        pyro_version: String::new(),
+        tools: BTreeMap::new(),
+    };
+    let record =
+        InstalledRecord { format: FORMAT, digest: digest.into(), provenance, fingerprints: BTreeMap::new() };
+    Ok(environment(folder, record, manifest))
+}
+
 /// The record of a name. `None` if there is none; the error says what is wrong with it.
 pub(super) fn read_record(
     state_dir: &StateDir,

@@ -99,6 +99,20 @@ impl Environments {
         }
     }
 
+    /// The environment of this digest, also where its name stands for a newer one by now. Its provenance may be unknown
+    /// then.
+    ///
+    /// # Errors
+    /// `environment_unavailable` when it is gone or damaged.
+    pub fn pinned(&self, name: &str, digest: &str) -> Result<Environment> {
+        installed::look_at(&self.state_dir, find(name)?, digest).map_err(|damage| {
+            let message = format!("the environment `{name}` of digest {digest} is not installed any more");
+            crate::error::Error::new(crate::error::ErrorKind::EnvironmentUnavailable, message)
+                .with_source(damage)
+                .with_hint("what was made from it cannot be started; a pull of the same packages would bring it back")
+        })
+    }
+
     /// Installs an environment, or repairs it. Returns at once if it is installed and undamaged.
     ///
     /// Dropping the future ends every process of the pull at once and removes what it has written; the drop blocks

@@ -1,13 +1,15 @@
 //! The handle of a connection to a guest agent.
 
-use super::execution::Execution;
+use super::execution::{ExecEvent, Execution};
 use super::link::{self, Link};
 use super::session::{End, Session};
 use super::stream::Stream;
+use super::task::TaskWords;
 use crate::error::{Error, ErrorKind, Result};
 use pyro_protocol::exec::Exec;
 use pyro_protocol::frame::{self, Channel, Kind, MAX_PAYLOAD};
 use pyro_protocol::message::{self, Identity, ToGuest};
+use pyro_protocol::task::Task;
 use pyro_protocol::{MAX_STREAMS, PROTOCOL_VERSION};
 use std::future::Future;
 use std::sync::Arc;
@@ -136,7 +138,38 @@ impl Connection {
     /// the command is told by [`Execution::next`].
     pub fn exec(&self, exec: Exec) -> Result<Execution> {
         let stdin = exec.stdin;
-        let message = message::encode(&ToGuest::Exec(exec)).map_err(|error| {
+        self.open(&ToGuest::Exec(exec), stdin)
+    }
+
+    /// Runs a piece of the agent's own work. The request is sent by the call itself; what follows is as for a command.
+    ///
+    /// # Errors
+    /// As [`Connection::exec`].
+    pub fn task(&self, task: Task) -> Result<Execution> {
+        self.open(&ToGuest::Task(task), true)
+    }
+
+    /// Makes the seeded baseline visible to commands as the workspace.
+    ///
+    /// # Errors
+    /// As [`Connection::exec`], and `guest_unreachable` or `exec_not_started` when it cannot be done.
+    pub async fn open_workspace(&self) -> Result<()> {
+        let mut execution = self.open(&ToGuest::OpenWorkspace, false)?;
+        let mut words = TaskWords::default();
+        loop {
+            match execution.next().await? {
+                ExecEvent::Exited(exited) if exited.code == Some(0) => return Ok(()),
+                ExecEvent::Exited(_) => {
+                    return Err(words.into_error_of("could not open the workspace".into()));
+                }
+                ExecEvent::Stderr(bytes) => words.push(&bytes),
+                ExecEvent::Started { .. } | ExecEvent::Stdout(_) => {}
+            }
+        }
+    }
+
+    fn open(&self, request: &ToGuest, stdin: bool) -> Result<Execution> {
+        let message = message::encode(request).map_err(|error| {
             Error::invalid("the command and its environment are too long").with_source(error).with_hint(
                 format!("at most {MAX_PAYLOAD} bytes can be passed on: use a file or standard input"),
             )

@@ -17,6 +17,8 @@ mod execution;
 mod link;
 mod session;
 mod stream;
+mod task;
 
 pub use connection::{Connection, Welcome};
 pub use execution::{ExecEvent, ExecNotStarted, Execution, StdinSender};
+pub use task::TaskWords;

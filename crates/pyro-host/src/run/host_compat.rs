@@ -3,8 +3,8 @@
 //! There is no isolation. The command gets a private, empty folder, which is deleted afterwards, an environment
 //! of a handful of variables, and its process group is ended with it.
 
-use super::conversation::Outcome;
-use super::{Limits, RunEvent, RunEvents, RunSpec, Stdin};
+use super::{Limits, Printed, RunEvent, RunEvents, RunSpec};
+use crate::conversation::{Outcome, Stdin};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::guest::ExecNotStarted;
 use crate::limits::TIMEOUT_EXIT_CODE;
@@ -23,35 +23,27 @@ use tokio::process::{Child, ChildStdin, Command};
 /// How long the end of the output may take to arrive once the command has ended.
 const LAST_OUTPUT: Duration = Duration::from_millis(200);
 
-/// Whether this failure means that the host cannot run guests: everything else stays an error.
-pub(super) fn may_replace(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::UnsupportedHost | ErrorKind::StartFailed | ErrorKind::EnvironmentUnavailable
-    )
-}
-
-/// Runs the command on the host.
+/// Runs the command on the host. Gives back what came of it and what it printed.
 pub(super) async fn run(
     state_dir: &StateDir,
     spec: &RunSpec,
     limits: Limits,
     stdin: Option<Stdin>,
     events: Option<&RunEvents>,
-) -> Result<Outcome> {
+) -> Result<(Outcome, Printed)> {
     let timeout = limits.timeout.min(limits.ttl);
     let folder = PrivateFolder::make(state_dir)?;
     let mut group = Group::of(start(spec, timeout, folder.path(), stdin.is_some())?);
     let begun = Instant::now();
-    let (mut stdout, mut stderr) = (Capture::new(spec.capture_bytes), Capture::new(spec.capture_bytes));
+    let mut printed = Printed::new(spec.capture_bytes, None);
     let ended = {
         let child = &mut group.leader;
         let (from_stdout, from_stderr) = (child.stdout.take(), child.stderr.take());
         let mut feeding = std::pin::pin!(feed(stdin, child.stdin.take()));
         let outputs = async {
             tokio::join!(
-                pass_on(from_stdout, OutputChannel::Stdout, &mut stdout, events),
-                pass_on(from_stderr, OutputChannel::Stderr, &mut stderr, events),
+                pass_on(from_stdout, OutputChannel::Stdout, &mut printed.stdout, events),
+                pass_on(from_stderr, OutputChannel::Stderr, &mut printed.stderr, events),
             )
         };
         let mut outputs = std::pin::pin!(outputs);
@@ -78,7 +70,7 @@ pub(super) async fn run(
         }
         Err(_) => (TIMEOUT_EXIT_CODE, true),
     };
-    Ok(Outcome { exit_code, timed_out, duration: begun.elapsed(), stdout, stderr })
+    Ok((Outcome { exit_code, timed_out, duration: begun.elapsed() }, printed))
 }
 
 fn start(spec: &RunSpec, timeout: Duration, folder: &Path, stdin: bool) -> Result<Child> {

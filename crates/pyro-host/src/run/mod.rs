@@ -4,37 +4,34 @@
 //! process is killed.
 //!
 //! ```text
-//! environment (pulled if missing) -> template (built if missing) -> disk -> machine -> identity, command
+//! start: environment, template, disk, machine, identity -> command -> conversation -> end
 //! ```
 
-mod conversation;
 mod host_compat;
+mod printed;
 mod timings;
 
 use crate::command::Command;
-use crate::environment::{Environment, Environments, PullOptions, PullProgress};
-use crate::error::{Error, ErrorKind, Result};
-use crate::guest::Execution;
-use crate::identity;
-use crate::limits::{DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS, validate_timeout, validate_ttl};
+pub use crate::conversation::Stdin;
+use crate::conversation::{Conversation, Outcome};
+use crate::error::{Error, Result};
+pub use crate::execution_mode::ExecutionMode;
+use crate::execution_mode::may_replace;
+use crate::guest::{Connection, Execution};
+use crate::limits::{
+    DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS, no_network, validate_timeout, validate_ttl,
+};
 use crate::output::OutputChannel;
+use crate::start::{self, MachineDisk, StartEvent, StartSpec, StartedMachine};
 use crate::state_dir::StateDir;
-use crate::template::{Template, TemplateKey, Templates};
+use crate::vm::VmSpec;
 use crate::vm::accelerator::{Accelerator, AcceleratorChoice};
-use crate::vm::hypervisor::Hypervisor;
-use crate::vm::machine::{Machine, Origin};
-use crate::vm::{VmSpec, disk};
-use conversation::{Conversation, Outcome};
+use printed::Printed;
 use serde::Serialize;
-use std::fs::File;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 pub use timings::RunTimings;
 use timings::Stopwatch;
-use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
-
-/// Bytes for a command's standard input.
-pub type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Where progress and output go while a run lasts. Output waits until it is taken.
 pub type RunEvents = mpsc::Sender<RunEvent>;
@@ -68,7 +65,7 @@ pub struct RunSpec {
 
 impl RunSpec {
     /// How much of each output a result holds by default.
-    pub const CAPTURE_BYTES: usize = 8 * 1024 * 1024;
+    pub const CAPTURE_BYTES: usize = crate::output::CAPTURE_BYTES;
 
     /// A run with the defaults of the contract: 1 vCPU, 1024 MiB, 30 s, TTL 600 s, no network.
     pub fn new(environment: impl Into<String>, command: Command) -> Self {
@@ -91,13 +88,20 @@ impl RunSpec {
         self.command.validate()?;
         self.vm.validate()?;
         if self.network {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "a guest network is not available in this version",
-            )
-            .with_hint("run without --network; put what the command needs into the environment"));
+            return Err(no_network());
         }
         Ok(Limits { timeout: validate_timeout(self.timeout_seconds)?, ttl: validate_ttl(self.ttl_seconds)? })
+    }
+
+    fn start_spec(&self) -> StartSpec {
+        StartSpec {
+            environment: self.environment.clone(),
+            environment_digest: None,
+            vm: self.vm.clone(),
+            accelerator: self.accelerator,
+            cold: self.cold,
+            mirror: self.mirror.clone(),
+        }
     }
 }
 
@@ -111,34 +115,19 @@ struct Limits {
 /// What happens during a run, in order.
 #[derive(Debug)]
 pub enum RunEvent {
-    /// The environment is not installed and is being pulled.
-    Pull(PullProgress),
-    /// There is no template of this shape yet: one is being built, which takes as long as a boot.
-    BuildingTemplate,
-    /// The template did not work and is being built again. With the reason.
-    RebuildingTemplate(String),
+    /// Something on the way to a machine.
+    Start(StartEvent),
     /// The command runs on the host, without isolation. With the reason.
     HostCompat(String),
     /// The command printed something.
     Output(OutputChannel, Vec<u8>),
 }
 
-/// Where a command ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ExecutionMode {
-    /// In a machine.
-    Guest,
-    /// On the host, without isolation.
-    HostCompat,
-}
-
-impl ExecutionMode {
-    /// The word in results.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Guest => "guest",
-            Self::HostCompat => "host_compat",
+impl From<StartEvent> for RunEvent {
+    fn from(event: StartEvent) -> Self {
+        match event {
+            StartEvent::HostCompat(reason) => Self::HostCompat(reason),
+            event => Self::Start(event),
         }
     }
 }
@@ -188,7 +177,7 @@ pub async fn run(
     };
     match run.start(limits).await {
         Ok(started) => run.finish(started, limits, stdin).await,
-        Err(error) if spec.allow_host_compat && host_compat::may_replace(&error) => {
+        Err(error) if spec.allow_host_compat && may_replace(&error) => {
             run.on_host(limits, stdin, &error).await
         }
         Err(error) => Err(error),
@@ -205,133 +194,55 @@ struct Run<'a> {
     timings: RunTimings,
 }
 
-/// A machine that was told who it is, and the command that was sent to it.
-struct Started {
-    machine: Machine,
-    execution: Execution,
-    launched: Instant,
-    accelerator: Accelerator,
-}
-
 impl Run<'_> {
-    async fn start(&mut self, limits: Limits) -> Result<Started> {
-        let hypervisor = Hypervisor::find(self.state_dir, self.spec.accelerator)?;
-        let environment = self.environment().await?;
-        if self.spec.cold {
-            let disk = disk::blank(self.state_dir)?;
-            self.timings.disk_ms = self.watch.lap();
-            return self.launch(&hypervisor, &environment, disk, Origin::Boot, limits).await;
-        }
-        let key = TemplateKey::new(&hypervisor, &self.spec.vm, &environment)?;
-        let templates = Templates::new(self.state_dir.clone());
-        let template = match templates.find(&key) {
-            Some(template) => template,
-            None => self.build_template(&templates, &key, &hypervisor, &environment).await?,
-        };
-        match self.clone_of(template, &hypervisor, &environment, limits).await {
-            Err(error) if error.kind() == ErrorKind::StartFailed => {
-                self.tell(RunEvent::RebuildingTemplate(error.chain().join(": "))).await;
-                templates.discard(&key)?;
-                let template = self.build_template(&templates, &key, &hypervisor, &environment).await?;
-                self.clone_of(template, &hypervisor, &environment, limits).await
-            }
-            started => started,
-        }
-    }
-
-    /// The installed environment, pulled where it is not.
-    async fn environment(&mut self) -> Result<Environment> {
-        let environments = Environments::new(self.state_dir.clone());
-        let installed = environments.installed(&self.spec.environment)?;
-        self.timings.prepare_ms = self.watch.lap();
-        if let Some(environment) = installed {
-            return Ok(environment);
-        }
-        let options = PullOptions { mirror: self.spec.mirror.clone(), ..PullOptions::default() };
-        let events = self.events.clone();
-        // Progress that nobody takes in time is dropped: it must not hold up the pull.
-        let progress = |progress| {
-            if let Some(events) = &events {
-                let _ = events.try_send(RunEvent::Pull(progress));
-            }
-        };
-        let environment = environments.pull(&self.spec.environment, options, progress).await?;
-        self.timings.pull_ms = self.watch.lap();
-        Ok(environment)
-    }
-
-    async fn build_template(
-        &mut self,
-        templates: &Templates,
-        key: &TemplateKey,
-        hypervisor: &Hypervisor,
-        environment: &Environment,
-    ) -> Result<Template> {
-        self.tell(RunEvent::BuildingTemplate).await;
-        templates.build(key, hypervisor, &self.spec.vm, environment).await
-    }
-
-    async fn clone_of(
-        &mut self,
-        template: Template,
-        hypervisor: &Hypervisor,
-        environment: &Environment,
-        limits: Limits,
-    ) -> Result<Started> {
-        self.timings.template_ms += self.watch.lap();
-        let disk = template.disk(self.state_dir)?;
-        self.timings.disk_ms = self.watch.lap();
-        self.launch(hypervisor, environment, disk, template.into_origin(), limits).await
-    }
-
-    /// Starts the machine, tells it who it is and sends it the command.
-    async fn launch(
-        &mut self,
-        hypervisor: &Hypervisor,
-        environment: &Environment,
-        disk: File,
-        origin: Origin,
-        limits: Limits,
-    ) -> Result<Started> {
-        let mut machine = Machine::launch(hypervisor, &self.spec.vm, environment, disk, origin).await?;
-        let launched = Instant::now();
-        machine.ready().await?;
-        self.timings.set_start(machine.timings());
-        self.watch.lap();
-        // Only now, since the time of now is a part of the identity. The command follows without waiting.
-        let identified = machine.connection().identify(identity::fresh()?);
+    /// Starts a machine and sends it the command, right behind its identity.
+    async fn start(&mut self, limits: Limits) -> Result<StartedMachine<Execution>> {
+        let (spec, events) = (self.spec.start_spec(), self.events.as_ref());
+        let prepared = start::prepare(self.state_dir, &spec, events).await?;
         let exec = self.spec.command.to_exec(limits.timeout, self.has_stdin);
-        let execution = machine.connection().exec(exec)?;
-        machine.within_limit("identify", identified).await?;
-        Ok(Started { machine, execution, launched, accelerator: hypervisor.accelerator.kind })
+        let send = |connection: &Connection| connection.exec(exec.clone());
+        let disk = MachineDisk::Unnamed;
+        let started = start::start(self.state_dir, &spec, prepared, &disk, events, send).await?;
+        self.timings.set_start(&started.timings);
+        self.watch.lap();
+        Ok(started)
     }
 
-    async fn finish(mut self, started: Started, limits: Limits, stdin: Option<Stdin>) -> Result<RunResult> {
-        let Started { mut machine, execution, launched, accelerator } = started;
-        let until = launched + limits.ttl;
-        let conversation = Conversation::new(execution, limits.timeout, until, self.spec.capture_bytes);
-        let outcome = match conversation.hold(stdin, self.events.as_ref()).await {
+    async fn finish(
+        mut self,
+        started: StartedMachine<Execution>,
+        limits: Limits,
+        stdin: Option<Stdin>,
+    ) -> Result<RunResult> {
+        let StartedMachine { mut machine, first: execution, launched, accelerator, .. } = started;
+        let conversation = Conversation::new(execution, limits.timeout, Some(launched + limits.ttl));
+        let mut printed = Printed::new(self.spec.capture_bytes, self.events.clone());
+        let outcome = match conversation.hold(stdin, &mut printed).await {
             Ok(outcome) => outcome,
             Err(error) => return Err(machine.explain(error).await),
         };
-        self.timings.exec_ms = self.watch.lap();
+        self.timings.exec_ms += self.watch.lap();
         machine.kill()?;
         self.timings.teardown_ms = self.watch.lap();
-        Ok(self.result(outcome, ExecutionMode::Guest, Some(accelerator)))
+        Ok(self.result(outcome, printed, ExecutionMode::Guest, Some(accelerator)))
     }
 
     async fn on_host(mut self, limits: Limits, stdin: Option<Stdin>, why: &Error) -> Result<RunResult> {
-        self.tell(RunEvent::HostCompat(why.chain().join(": "))).await;
+        if let Some(events) = &self.events {
+            // Nobody listens any more: then there is nobody to tell.
+            let _ = events.send(RunEvent::HostCompat(why.chain().join(": "))).await;
+        }
         self.watch.lap();
-        let outcome =
+        let (outcome, printed) =
             host_compat::run(self.state_dir, self.spec, limits, stdin, self.events.as_ref()).await?;
         self.timings.exec_ms = self.watch.lap();
-        Ok(self.result(outcome, ExecutionMode::HostCompat, None))
+        Ok(self.result(outcome, printed, ExecutionMode::HostCompat, None))
     }
 
     fn result(
         mut self,
         outcome: Outcome,
+        printed: Printed,
         execution_mode: ExecutionMode,
         accelerator: Option<Accelerator>,
     ) -> RunResult {
@@ -339,22 +250,15 @@ impl Run<'_> {
         RunResult {
             environment: self.spec.environment.clone(),
             command: self.spec.command.clone(),
-            truncated: outcome.stdout.truncated() || outcome.stderr.truncated(),
-            stdout: outcome.stdout.into_text(),
-            stderr: outcome.stderr.into_text(),
+            truncated: printed.stdout.truncated() || printed.stderr.truncated(),
+            stdout: printed.stdout.into_text(),
+            stderr: printed.stderr.into_text(),
             exit_code: outcome.exit_code,
             duration_ms: timings::milliseconds(outcome.duration),
             execution_mode,
             accelerator,
             timed_out: outcome.timed_out,
             timings: self.timings,
-        }
-    }
-
-    async fn tell(&self, event: RunEvent) {
-        if let Some(events) = &self.events {
-            // Nobody listens any more: then there is nobody to tell.
-            let _ = events.send(event).await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the milliseconds of a run went.
 
-use crate::vm::machine::StartTimings;
+use crate::start::PartTimings;
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,16 @@ pub struct RunTimings {
 }
 
 impl RunTimings {
-    /// Takes over the parts of a machine's start.
-    pub(super) fn set_start(&mut self, start: StartTimings) {
-        self.spawn_ms = milliseconds(start.spawn);
-        self.restore_ms = milliseconds(start.restore);
-        self.hello_ms = milliseconds(start.hello);
+    /// Takes over the parts of a machine's start. The command was sent before the start was over.
+    pub(super) fn set_start(&mut self, start: &PartTimings) {
+        self.prepare_ms = milliseconds(start.prepare);
+        self.pull_ms = milliseconds(start.pull);
+        self.template_ms = milliseconds(start.template);
+        self.disk_ms = milliseconds(start.disk);
+        self.spawn_ms = milliseconds(start.machine.spawn);
+        self.restore_ms = milliseconds(start.machine.restore);
+        self.hello_ms = milliseconds(start.machine.hello);
+        self.exec_ms = milliseconds(start.identify);
     }
 }
 

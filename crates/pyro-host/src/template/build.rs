@@ -36,7 +36,7 @@ pub(super) async fn build(
     environment: &Environment,
 ) -> Result<Template> {
     let files = Files::create(folder, spec)?;
-    disk::copy_sparse(&disk::blank(state_dir)?, &files.disk)
+    disk::copy_sparse(&disk::blank(state_dir, spec.disk)?, &files.disk)
         .doing(|| format!("could not write the disk of a template in `{}`", folder.display()))?;
     let origin = Origin::BootTemplate { memory: files.try_clone(MEMORY)? };
     let mut machine = Machine::launch(hypervisor, spec, environment, files.try_clone(DISK)?, origin).await?;

@@ -6,7 +6,7 @@ use crate::fingerprint::sha256_bytes;
 use crate::vm::accelerator::Accelerator;
 use crate::vm::hypervisor::Hypervisor;
 use crate::vm::qemu_args::{self, Start};
-use crate::vm::{VmSpec, disk, kernel_cmdline};
+use crate::vm::{VmSpec, kernel_cmdline};
 use serde::{Deserialize, Serialize};
 
 /// To be raised when templates are made or read in another way.
@@ -38,7 +38,7 @@ pub struct TemplateFacts {
     #[serde(flatten)]
     pub spec: VmSpec,
     /// The disk's size and format.
-    pub disk: String,
+    pub disk_format: String,
     /// The digest of QEMU's arguments: every device and the constant part of the kernel command line.
     pub arguments_digest: String,
 }
@@ -80,7 +80,7 @@ impl TemplateKey {
             accelerator,
             cpu_digest: hypervisor.cpu_digest.clone(),
             spec: spec.clone(),
-            disk: format!("{} {} MiB", disk::FORMAT, disk::DISK_MIB),
+            disk_format: spec.disk.format_text(),
             arguments_digest: sha256_bytes(arguments.as_bytes()),
         };
         let mut key = digest(&facts)?;

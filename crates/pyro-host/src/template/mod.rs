@@ -71,6 +71,15 @@ impl Template {
         disk::private_copy(&self.disk, state_dir)
     }
 
+    /// A copy of the disk under a name that must not be there yet, for a clone whose disk outlives it. It is on the
+    /// host's disk when this returns.
+    ///
+    /// # Errors
+    /// `io`, also when the name is taken or the host's disk is full.
+    pub fn disk_at(&self, path: &Path) -> Result<File> {
+        disk::named_copy(&self.disk, path)
+    }
+
     /// What a machine is started from.
     pub fn into_origin(self) -> Origin {
         Origin::Clone { memory: self.memory, state: self.state }

@@ -58,7 +58,8 @@ pub(super) fn kvm_group() -> Option<Option<u32>> {
 }
 
 /// What the user asked for with `--accel` or `PYRO_ACCEL`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AcceleratorChoice {
     /// KVM where it was measured to run guests, else TCG.
     #[default]

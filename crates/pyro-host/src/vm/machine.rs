@@ -6,18 +6,23 @@
 //!                └──────── kill <──────┘        dropping does the same
 //! ```
 //!
+//! What may happen to a machine that runs, and its orderly end, is in `watching.rs`.
+//!
 //! Nothing is waited for that need not be: QMP commands and the `hello` to the guest stand in their sockets
 //! before QEMU runs.
+
+mod watching;
 
 use super::VmSpec;
 use super::accelerator::Accelerator;
 use super::hypervisor::Hypervisor;
-use super::process::{HandedOver, QemuProcess};
+use super::process::{HandedOver, OwnedProcess};
 use super::qemu::RunAs;
 use super::qemu_args::{self, Start, fd};
 use super::qmp::{Qmp, QmpError};
 use super::start_failure::{StartFailure, boot_phase};
 use super::tail::Tail;
+use super::wires::Wires;
 use super::{initramfs, kernel_cmdline};
 use crate::environment::Environment;
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -25,9 +30,10 @@ use crate::guest::Connection;
 use serde_json::json;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
-use tokio::net::UnixStream;
+use watching::Watch;
+pub use watching::{MachineEvent, PauseReason, PowerOff};
 
 const KEPT_CONSOLE_BYTES: usize = 64 * 1024;
 const KEPT_STDERR_BYTES: usize = 16 * 1024;
@@ -70,8 +76,9 @@ pub struct StartTimings {
 /// A started machine, killed when dropped.
 #[derive(Debug)]
 pub struct Machine {
-    process: QemuProcess,
+    process: OwnedProcess,
     qmp: Qmp,
+    watch: Watch,
     console: Tail,
     stderr: Tail,
     connection: Connection,
@@ -103,7 +110,7 @@ impl Machine {
         tracing::debug!(qemu = %hypervisor.qemu.path.display(), arguments = arguments.join(" "), "starting QEMU");
         let mut qmp = Qmp::over(wires.qmp);
         negotiate(&mut qmp, is_clone).await.failing(ErrorKind::Internal, doing)?;
-        let process = QemuProcess::start(
+        let process = OwnedProcess::start(
             &hypervisor.qemu.path,
             &arguments,
             handed_over,
@@ -117,6 +124,7 @@ impl Machine {
         Ok(Self {
             process,
             qmp,
+            watch: Watch::default(),
             console: Tail::of(wires.console, KEPT_CONSOLE_BYTES),
             stderr: Tail::of(wires.stderr, KEPT_STDERR_BYTES),
             connection: Connection::over(wires.channel),
@@ -151,6 +159,7 @@ impl Machine {
         match outcome {
             Ok(Ok(())) => Ok(()),
             Ok(Err(StartStop::Guest(error))) if error.kind() == ErrorKind::VersionMismatch => Err(error),
+            Ok(Err(StartStop::Paused(reason))) => Err(paused_at_start(&reason)),
             Ok(Err(stop)) => {
                 let phase = self.phase();
                 Err(self.stopped(&phase, stop).await)
@@ -222,8 +231,12 @@ impl Machine {
                 biased;
                 welcome = &mut welcome => return welcome.map(|_| ()).map_err(StartStop::Guest),
                 event = self.qmp.event() => {
-                    if event.map_err(StartStop::Qmp)?.name == "RESUME" {
+                    let event = event.map_err(StartStop::Qmp)?;
+                    if event.name == "RESUME" {
                         self.timings.restore = self.launched.elapsed();
+                    }
+                    if let Some(MachineEvent::Paused { reason }) = self.watch.take(&event, Instant::now()) {
+                        return Err(StartStop::Paused(reason));
                     }
                 }
                 status = self.process.exited() => return Err(StartStop::Exited(status)),
@@ -300,8 +313,21 @@ enum StartStop {
     Guest(Error),
     #[error("{0}")]
     Qmp(QmpError),
+    #[error("the machine was paused: {0}")]
+    Paused(PauseReason),
     #[error("QEMU ended: {}", describe_exit(.0))]
     Exited(io::Result<std::process::ExitStatus>),
+}
+
+/// No failure of the machine itself: a second start would end in the same way.
+fn paused_at_start(reason: &PauseReason) -> Error {
+    let kind = match reason {
+        PauseReason::HostDiskFull => ErrorKind::DiskFull,
+        PauseReason::Other(_) => ErrorKind::Io,
+    };
+    Error::new(kind, "the machine was paused while it started")
+        .with_source(reason.to_string())
+        .with_hint("make room where the machine's disk is, and start it again")
 }
 
 fn describe_exit(status: &io::Result<std::process::ExitStatus>) -> String {
@@ -322,33 +348,6 @@ fn start_limit(accelerator: Accelerator, is_clone: bool) -> Duration {
         (Accelerator::Tcg, false) => 90,
     };
     Duration::from_secs(given.unwrap_or(usual))
-}
-
-/// The host's ends of what a machine is wired to, and QEMU's end of its standard error.
-struct Wires {
-    qmp: UnixStream,
-    channel: UnixStream,
-    console: UnixStream,
-    stderr: UnixStream,
-    qemu_stderr: OwnedFd,
-}
-
-impl Wires {
-    fn make() -> io::Result<(Self, Vec<HandedOver>)> {
-        let (qmp, qemu_qmp) = wire()?;
-        let (channel, qemu_channel) = wire()?;
-        let (console, qemu_console) = wire()?;
-        let (stderr, qemu_stderr) = wire()?;
-        let handed_over = [(fd::QMP, qemu_qmp), (fd::CHANNEL, qemu_channel), (fd::CONSOLE, qemu_console)]
-            .map(|(number, fd)| HandedOver { number, fd });
-        Ok((Self { qmp, channel, console, stderr, qemu_stderr }, handed_over.into()))
-    }
-}
-
-fn wire() -> io::Result<(UnixStream, OwnedFd)> {
-    let (ours, qemus) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    Ok((UnixStream::from_std(ours)?, qemus.into()))
 }
 
 fn hand_over(number: i32, file: File) -> HandedOver {

@@ -8,10 +8,12 @@
 //! - [`qemu_args`]: all of that as arguments, a pure function;
 //! - [`process`]: the process, which cannot outlive its owner;
 //! - [`qmp`]: the control channel;
-//! - [`machine`]: the recipe that puts them together.
+//! - [`machine`]: the recipe that puts them together;
+//! - [`host_memory`]: what the host could still give to machines.
 
 pub mod accelerator;
 pub mod disk;
+pub mod host_memory;
 pub mod host_record;
 pub mod hypervisor;
 pub mod initramfs;
@@ -23,11 +25,15 @@ pub mod qemu;
 pub mod qemu_args;
 pub mod qmp;
 pub(crate) mod spawn;
+pub(crate) use spawn::inherit_nothing;
 pub mod start_failure;
 mod tail;
 mod tsc;
+mod wires;
 
 use crate::error::{Error, Result};
+pub use disk::DiskSpec;
+pub use host_memory::{HostMemory, host_memory};
 use serde::{Deserialize, Serialize};
 
 /// The smallest guest memory that is accepted, in MiB.
@@ -44,11 +50,14 @@ pub struct VmSpec {
     pub vcpu_count: u32,
     /// Guest memory in MiB: 128 and up.
     pub mem_mib: u32,
+    /// The machine's disk.
+    #[serde(default)]
+    pub disk: DiskSpec,
 }
 
 impl Default for VmSpec {
     fn default() -> Self {
-        Self { vcpu_count: 1, mem_mib: 1024 }
+        Self { vcpu_count: 1, mem_mib: 1024, disk: DiskSpec::Scratch }
     }
 }
 
@@ -68,6 +77,6 @@ impl VmSpec {
                 format!("mem_mib is {}, which is not in {MIN_MEM_MIB} to {MAX_MEM_MIB}", self.mem_mib);
             return Err(Error::invalid(message).with_hint("memory is given in MiB, for example 1024"));
         }
-        Ok(())
+        self.disk.validate()
     }
 }

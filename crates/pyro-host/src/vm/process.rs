@@ -1,4 +1,5 @@
-//! The QEMU process: its start, its end, and who it runs as. It cannot outlive its owner: see `spawn.rs`.
+//! A process that is owned: QEMU, or the agent on the host. Its start, its end, and who it runs as. It cannot outlive
+//! its owner: see `spawn.rs`.
 
 use super::qemu::RunAs;
 use super::spawn::{inherit_nothing, spawn_owned, watch};
@@ -19,15 +20,15 @@ pub struct HandedOver {
     pub fd: OwnedFd,
 }
 
-/// A running QEMU, killed and reaped when dropped.
+/// A running process, killed and reaped when dropped.
 #[derive(Debug)]
-pub struct QemuProcess {
+pub struct OwnedProcess {
     child: Child,
     pidfd: AsyncFd<OwnedFd>,
 }
 
-impl QemuProcess {
-    /// Starts QEMU. Its standard error is `stderr`; it has no terminal, no standard input and an empty
+impl OwnedProcess {
+    /// Starts a program. Its standard error is `stderr`; it has no terminal, no standard input and an empty
     /// environment.
     pub fn start(
         binary: &Path,
@@ -83,7 +84,7 @@ impl QemuProcess {
     }
 }
 
-impl Drop for QemuProcess {
+impl Drop for OwnedProcess {
     fn drop(&mut self) {
         // Fails only where it was reaped already.
         let _ = self.kill();

@@ -6,6 +6,7 @@
 
 use super::VmSpec;
 use super::accelerator::Accelerator;
+use super::disk::DiskSpec;
 use super::qemu::QemuVersion;
 
 /// Numbers of the descriptors that QEMU inherits.
@@ -62,8 +63,8 @@ pub fn build(spec: &VmSpec, accelerator: Accelerator, qemu: QemuVersion, start: 
         boot_args(start),
         qmp_args(),
         console_args(),
-        disk_args("root", fd::ROOT, true),
-        disk_args("disk", fd::DISK, false),
+        disk_args("root", fd::ROOT, true, DiskSpec::Scratch),
+        disk_args("disk", fd::DISK, false, spec.disk),
         channel_args(),
     ];
     groups.concat()
@@ -139,18 +140,26 @@ fn console_args() -> Vec<String> {
     words(&["-chardev", &socket, "-serial", "chardev:console"])
 }
 
-/// A disk behind a descriptor. Nothing of it outlives the machine, so that the guest's flushes need not reach the
-/// host's disk; what the guest trims is given back. Nor is the file dropped from the host's page cache when a template
-/// is restored, as QEMU does for machines that come from another host: every clone would read the root image anew.
-fn disk_args(name: &str, fd: i32, read_only: bool) -> Vec<String> {
+/// A disk behind a descriptor. What the guest trims is given back to the host. The file is not dropped from the host's
+/// page cache when a template is restored, as QEMU does for machines that come from another host: every clone would
+/// read the root image anew.
+///
+/// Nothing of a scratch disk outlives the machine, so that the guest's flushes need not reach the host's disk; a full
+/// host disk is told to the guest as such. What a guest has flushed to a persistent disk stays, whatever happens; a
+/// full host disk stops the machine until there is room again, as an error would damage the work of a guest that
+/// believes in its 64 GiB. Other errors are the guest's to handle.
+fn disk_args(name: &str, fd: i32, read_only: bool, spec: DiskSpec) -> Vec<String> {
     let read_only = if read_only { "on" } else { "off" };
     let set = format!("fd={fd},set={fd}");
+    let (flushes, on_write_error) = match spec {
+        DiskSpec::Scratch => ("cache.no-flush=on,", "report"),
+        DiskSpec::Persistent { .. } => ("", "enospc"),
+    };
     let node = format!(
         "driver=file,node-name={name},filename=/dev/fdset/{fd},locking=off,read-only={read_only},\
-         discard=unmap,cache.no-flush=on,drop-cache=off"
+         discard=unmap,{flushes}drop-cache=off"
     );
-    // A full host disk is told to the guest as such; by default QEMU would stop the machine without a word.
-    let device = format!("virtio-blk-device,drive={name},werror=report,rerror=report");
+    let device = format!("virtio-blk-device,drive={name},werror={on_write_error},rerror=report");
     words(&["-add-fd", &set, "-blockdev", &node, "-device", &device])
 }
 
@@ -172,9 +181,25 @@ mod tests {
     const NEW: QemuVersion = QemuVersion { major: 10, minor: 0 };
 
     fn line(accelerator: Accelerator, qemu: QemuVersion, start: Start<'_>) -> String {
-        build(&VmSpec { vcpu_count: 2, mem_mib: 512 }, accelerator, qemu, start)
-            .join(" ")
-            .replace(" -", "\n-")
+        line_of(DiskSpec::Scratch, accelerator, qemu, start)
+    }
+
+    fn line_of(disk: DiskSpec, accelerator: Accelerator, qemu: QemuVersion, start: Start<'_>) -> String {
+        let spec = VmSpec { vcpu_count: 2, mem_mib: 512, disk };
+        build(&spec, accelerator, qemu, start).join(" ").replace(" -", "\n-")
+    }
+
+    #[test]
+    fn a_persistent_disk_is_flushed_and_stops_the_machine_when_the_host_is_full() {
+        let disk = DiskSpec::Persistent { size_mib: 65536 };
+        let line = line_of(disk, Accelerator::Kvm, OLD, Start::Clone);
+        let disk_lines: Vec<&str> = line.lines().filter(|line| line.contains("=disk,")).collect();
+        insta::assert_snapshot!(disk_lines.join("\n"));
+        let scratch = line_of(DiskSpec::Scratch, Accelerator::Kvm, OLD, Start::Clone);
+        let others = |line: &str| -> Vec<String> {
+            line.lines().filter(|line| !line.contains("=disk,")).map(str::to_owned).collect()
+        };
+        assert_eq!(others(&line), others(&scratch));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,6 +16,9 @@ use tokio::net::UnixStream;
 
 /// Longer lines than this are none that we asked for.
 const MAX_LINE: u64 = 1024 * 1024;
+
+/// How many events may wait for somebody to ask for them; the oldest are dropped.
+const MAX_UNTOLD: usize = 256;
 
 /// Why a command had no effect.
 #[derive(Debug, Error)]
@@ -68,13 +72,15 @@ struct Refusal {
 pub struct Qmp {
     stream: BufReader<UnixStream>,
     line: Vec<u8>,
-    unanswered: std::collections::VecDeque<&'static str>,
+    unanswered: VecDeque<&'static str>,
+    /// Events that came while an answer was waited for.
+    untold: VecDeque<Event>,
 }
 
 impl Qmp {
     /// Opens the channel. The answer to the first command tells whether QEMU runs.
     pub fn over(stream: UnixStream) -> Self {
-        Self { stream: BufReader::new(stream), line: Vec::new(), unanswered: [].into() }
+        Self { stream: BufReader::new(stream), line: Vec::new(), unanswered: [].into(), untold: [].into() }
     }
 
     /// Sends a command without waiting for its answer.
@@ -97,12 +103,13 @@ impl Qmp {
             .await?;
         self.unanswered.push_back("getfd");
         while !self.unanswered.is_empty() {
-            self.read_line().await?;
+            let line = self.read_line().await?;
+            self.keep_event(line.event, line.data);
         }
         Ok(())
     }
 
-    /// Sends a command and waits for its answer. Events that come meanwhile are dropped.
+    /// Sends a command and waits for its answer. Events that come meanwhile are kept for [`Qmp::event`].
     pub async fn ask(&mut self, command: &'static str, arguments: Value) -> Result<Value, QmpError> {
         self.send(command, arguments).await?;
         loop {
@@ -110,17 +117,29 @@ impl Qmp {
             if let (Some(answer), true) = (line.answer, self.unanswered.is_empty()) {
                 return Ok(answer);
             }
+            self.keep_event(line.event, line.data);
         }
     }
 
-    /// Waits for the next event. Answers that come in between are taken as such.
+    /// Waits for the next event. Answers that come in between are taken as such. May be dropped half-way.
     pub async fn event(&mut self) -> Result<Event, QmpError> {
+        if let Some(event) = self.untold.pop_front() {
+            return Ok(event);
+        }
         loop {
             let line = self.read_line().await?;
             if let Some(name) = line.event {
                 return Ok(Event { name, data: line.data });
             }
         }
+    }
+
+    fn keep_event(&mut self, name: Option<String>, data: Value) {
+        let Some(name) = name else { return };
+        if self.untold.len() == MAX_UNTOLD {
+            self.untold.pop_front();
+        }
+        self.untold.push_back(Event { name, data });
     }
 
     /// Reads one line. May be dropped half-way: what was read of a line is kept.

@@ -49,7 +49,7 @@ fn start_spawner() -> mpsc::Sender<Job> {
 
 /// Keeps a child from inheriting what its owner was itself given: every descriptor but the standard ones is closed by
 /// its `exec`. What it is to have is put in place after this.
-pub(super) fn inherit_nothing(command: &mut Command) {
+pub(crate) fn inherit_nothing(command: &mut Command) {
     let close = move || {
         // SAFETY: three numbers; see close_range(2). Nothing is closed before `exec`, so that std's own pipe works.
         let done =

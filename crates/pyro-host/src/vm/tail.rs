@@ -38,8 +38,11 @@ impl Tail {
         String::from_utf8_lossy(&bytes).chars().filter(|&c| c == '\n' || !c.is_control()).collect()
     }
 
-    /// Waits a moment for what a process that has ended left in the stream.
+    /// Waits a moment for what a process that has ended left in the stream. May be asked for again.
     pub(super) async fn settle(&mut self) {
+        if self.reader.is_finished() {
+            return;
+        }
         let _ = tokio::time::timeout(std::time::Duration::from_millis(200), &mut self.reader).await;
     }
 }

@@ -1,6 +1,8 @@
 //! Real machines through the library, where the executable has no knob for what is to be shown.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod persistent;
+
 use pyro_host::command::Command;
 use pyro_host::environment::{Environment, Environments, PullOptions};
 use pyro_host::guest::ExecEvent;
@@ -26,6 +28,12 @@ async fn shared_environment() -> (Environment, std::path::PathBuf) {
     (environment, state_dir.environments())
 }
 
+/// The accelerator that the tests are to use.
+fn accelerator() -> AcceleratorChoice {
+    std::env::var("PYRO_ACCEL").unwrap_or("auto".into()).parse().unwrap()
+}
+
+/// What a command that must succeed prints.
 async fn output(machine: &Machine, script: &str) -> String {
     let exec = Command::Shell(script.into()).to_exec(Duration::from_secs(60), false);
     let mut execution = machine.connection().exec(exec).unwrap();
@@ -51,8 +59,7 @@ async fn a_clone_of_a_template_that_is_a_day_old_has_the_time_of_now() {
     std::fs::create_dir_all(home.path().join("cache")).unwrap();
     symlink(environments, home.path().join("cache/environments")).unwrap();
     let state_dir = StateDir::below(home.path()).unwrap();
-    let choice: AcceleratorChoice = std::env::var("PYRO_ACCEL").unwrap_or("auto".into()).parse().unwrap();
-    let hypervisor = Hypervisor::find(&state_dir, choice).unwrap();
+    let hypervisor = Hypervisor::find(&state_dir, accelerator()).unwrap();
     let spec = VmSpec::default();
     let key = TemplateKey::new(&hypervisor, &spec, &environment).unwrap();
     let template =

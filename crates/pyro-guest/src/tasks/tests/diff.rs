@@ -1,8 +1,9 @@
 //! Differences: which are told, in which order, with which contents, and what is not even looked at.
 
 use super::{Difference, Ground, changes};
-use crate::tasks::diff::{Hint, Pair, compare, diff};
+use crate::tasks::diff::{Pair, compare, diff};
 use crate::tasks::directory::Directory;
+use crate::tasks::place::Hint;
 use pyro_protocol::tree::{Node, NodeKind};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

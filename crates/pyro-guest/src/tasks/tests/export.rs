@@ -4,6 +4,7 @@ use super::{Ground, dir, entries, file, hard_link, link, stream};
 use crate::tasks::directory::Directory;
 use crate::tasks::export::export;
 use crate::tasks::import::import;
+use crate::tasks::place::Modes;
 use pyro_protocol::task::TaskFailureKind;
 use pyro_protocol::tree::EntryKind;
 use std::fs;
@@ -32,7 +33,7 @@ fn an_import_is_exported_as_it_came() {
         file("b", ""),
         hard_link("c", "b"),
     ];
-    import(&stream(&sent)[..], &Directory::open(&ground.tree("")).unwrap(), b"").unwrap();
+    import(&stream(&sent)[..], &Directory::open(&ground.tree("")).unwrap(), b"", Modes::Any).unwrap();
     let got = entries(&exported(&ground, "").unwrap());
     assert_eq!(got[0].0.path, b"");
     assert_eq!(got[0].0.kind, EntryKind::Directory);

@@ -22,7 +22,7 @@ impl Ground {
         let memory = Path::new("/dev/shm"); // a file system whose every flush is for nothing
         let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
         let folder = tempfile::tempdir_in(base).unwrap();
-        let place = Place { disk: folder.path().join("disk"), merged: folder.path().join("merged") };
+        let place = Place::Machine { disk: folder.path().join("disk"), merged: folder.path().join("merged") };
         for path in
             ["disk/workspace/baseline/tree", "disk/workspace/changes/tree", "merged/tree", "merged/staging"]
         {

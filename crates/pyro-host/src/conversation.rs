@@ -1,13 +1,15 @@
 //! What goes to and fro while a command runs: standard input in, output out, until it ends or its time is up.
 
-use super::{RunEvent, RunEvents, Stdin};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{ExecEvent, Execution, StdinSender};
 use crate::limits::TIMEOUT_EXIT_CODE;
-use crate::output::{Capture, OutputChannel};
+use crate::output::OutputChannel;
 use pyro_protocol::exec::Exited;
 use std::time::{Duration, Instant};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Bytes for a command's standard input.
+pub type Stdin = Box<dyn AsyncRead + Send + Unpin>;
 
 /// The guest ends a command in time by itself: TERM, and KILL two seconds later. Only a guest that does not gets
 /// here, and emulated ones may be slow.
@@ -16,39 +18,40 @@ const GRACE: Duration = Duration::from_secs(10);
 const STDIN_CHUNK: usize = 32 * 1024;
 
 /// What a command came to.
-#[derive(Debug)]
-pub(super) struct Outcome {
-    pub(super) exit_code: i32,
-    pub(super) timed_out: bool,
-    pub(super) duration: Duration,
-    pub(super) stdout: Capture,
-    pub(super) stderr: Capture,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// Its exit code; 128 + n for a signal; 124 for a time-out.
+    pub exit_code: i32,
+    /// Whether it was ended for its time-out or the machine's TTL.
+    pub timed_out: bool,
+    /// How long it ran.
+    pub duration: Duration,
+}
+
+/// Where the output of a command goes.
+pub trait OutputSink {
+    /// Takes a piece of output. The command waits meanwhile, if it has more to say.
+    fn take(&mut self, channel: OutputChannel, bytes: Vec<u8>) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// A command that was sent to a guest.
-pub(super) struct Conversation {
+#[derive(Debug)]
+pub struct Conversation {
     execution: Execution,
     begun: Instant,
     until: Instant,
-    stdout: Capture,
-    stderr: Capture,
 }
 
 impl Conversation {
     /// `timeout` is the command's own, `until` the end of the machine's life.
-    pub(super) fn new(execution: Execution, timeout: Duration, until: Instant, capture_bytes: usize) -> Self {
+    pub fn new(execution: Execution, timeout: Duration, until: Option<Instant>) -> Self {
         let begun = Instant::now();
-        Self {
-            execution,
-            begun,
-            until: until.min(begun + timeout + GRACE),
-            stdout: Capture::new(capture_bytes),
-            stderr: Capture::new(capture_bytes),
-        }
+        let latest = begun + timeout + GRACE;
+        Self { execution, begun, until: until.map_or(latest, |until| until.min(latest)) }
     }
 
-    /// Passes everything on until the command has ended.
-    pub(super) async fn hold(mut self, stdin: Option<Stdin>, events: Option<&RunEvents>) -> Result<Outcome> {
+    /// Passes everything on until the command has ended. Dropped before that, it ends the command.
+    pub async fn hold(mut self, stdin: Option<Stdin>, sink: &mut impl OutputSink) -> Result<Outcome> {
         let sender = self.execution.stdin();
         let mut feeding = std::pin::pin!(feed(stdin, sender));
         let mut fed = false;
@@ -60,8 +63,8 @@ impl Conversation {
                 () = &mut out_of_time => return Ok(self.outcome(TIMEOUT_EXIT_CODE, true)),
                 event = self.execution.next() => match event? {
                     ExecEvent::Started { .. } => self.begun = Instant::now(),
-                    ExecEvent::Stdout(bytes) => self.take(OutputChannel::Stdout, bytes, events).await?,
-                    ExecEvent::Stderr(bytes) => self.take(OutputChannel::Stderr, bytes, events).await?,
+                    ExecEvent::Stdout(bytes) => self.pass(OutputChannel::Stdout, bytes, sink).await?,
+                    ExecEvent::Stderr(bytes) => self.pass(OutputChannel::Stderr, bytes, sink).await?,
                     ExecEvent::Exited(exited) => {
                         return Ok(self.outcome(exit_code(&exited)?, exited.timed_out));
                     }
@@ -74,31 +77,13 @@ impl Conversation {
         }
     }
 
-    async fn take(
-        &mut self,
-        channel: OutputChannel,
-        bytes: Vec<u8>,
-        events: Option<&RunEvents>,
-    ) -> Result<()> {
-        match channel {
-            OutputChannel::Stdout => self.stdout.push(&bytes),
-            OutputChannel::Stderr => self.stderr.push(&bytes),
-        }
-        let Some(events) = events else { return Ok(()) };
-        let sent =
-            tokio::time::timeout_at(self.until.into(), events.send(RunEvent::Output(channel, bytes))).await;
-        match sent {
-            // Time is up while the reader of the output takes its time: the loop sees to that next.
-            Err(_) | Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => {
-                Err(Error::new(ErrorKind::OutputClosed, "nobody reads the command's output any more"))
-            }
-        }
+    /// Time may be up while the reader of the output takes its time: the loop sees to that next.
+    async fn pass(&self, channel: OutputChannel, bytes: Vec<u8>, sink: &mut impl OutputSink) -> Result<()> {
+        tokio::time::timeout_at(self.until.into(), sink.take(channel, bytes)).await.unwrap_or(Ok(()))
     }
 
-    fn outcome(self, exit_code: i32, timed_out: bool) -> Outcome {
-        let duration = self.begun.elapsed();
-        Outcome { exit_code, timed_out, duration, stdout: self.stdout, stderr: self.stderr }
+    fn outcome(&self, exit_code: i32, timed_out: bool) -> Outcome {
+        Outcome { exit_code, timed_out, duration: self.begun.elapsed() }
     }
 }
 

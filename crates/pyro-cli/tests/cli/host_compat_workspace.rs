@@ -1,0 +1,271 @@
+//! A workspace on a host that cannot start guests: only for who allows it, loudly, and with everything that one in a
+//! machine has.
+
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Enough for anything on a busy machine; only a defect makes a test wait so long.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A home of pyro on a host without QEMU. What is left in it is deleted.
+struct Home {
+    folder: tempfile::TempDir,
+    /// All that commands find: everything of this host but QEMU.
+    programs: PathBuf,
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = folder.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        symlink("/bin/sh", programs.join("sh")).unwrap();
+        Self { folder, programs }
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pyro"));
+        command.args(words).env("PYRO_HOME", self.path("home")).env("PATH", &self.programs);
+        command.env_remove("PYRO_QEMU").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Standard output of a command that must end with this code.
+    fn text(&self, words: &[&str], code: i32) -> String {
+        let output = self.run(words);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, words: &[&str], code: i32) -> Value {
+        serde_json::from_str(&self.text(words, code)).unwrap()
+    }
+
+    /// Creates a workspace from a seed, on the host.
+    fn create(&self, options: &[&str]) -> String {
+        let allowed = ["workspace", "create", "debian:12", "--allow-host-compat", "--id-only"];
+        self.text(&[&allowed, options].concat(), 0).trim().to_owned()
+    }
+
+    fn status(&self, id: &str) -> Value {
+        self.json(&["workspace", "status", id, "--json"], 0)
+    }
+
+    fn exec(&self, id: &str, script: &str) -> Value {
+        self.json(&["workspace", "exec", id, "--json", "--", "sh", "-c", script], 0)
+    }
+
+    /// The processes whose command line names this home.
+    fn processes(&self) -> Vec<i32> {
+        let home = self.folder.path().to_str().unwrap();
+        pids().filter(|pid| words_of(*pid).contains(home)).collect()
+    }
+
+    fn supervisor(&self, id: &str) -> i32 {
+        let record = fs::read(self.path("home/data/workspaces").join(id).join("record.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        i32::try_from(record["supervisor"]["pid"].as_i64().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let list = self.run(&["workspace", "list", "--json"]);
+        let list: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
+        for workspace in list["workspaces"].as_array().into_iter().flatten() {
+            self.run(&["workspace", "delete", workspace["workspace_id"].as_str().unwrap_or_default()]);
+        }
+    }
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn words_of(pid: i32) -> String {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&words).replace('\0', " ")
+}
+
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < LIMIT, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn seed(folder: &Path) {
+    fs::create_dir_all(folder.join("d")).unwrap();
+    fs::write(folder.join("a.txt"), "one\n").unwrap();
+    fs::write(folder.join("d/run"), "#!/bin/sh\necho ran\n").unwrap();
+    fs::set_permissions(folder.join("d/run"), fs::Permissions::from_mode(0o755)).unwrap();
+    symlink("a.txt", folder.join("link")).unwrap();
+}
+
+#[test]
+fn nobody_gets_the_host_without_asking() {
+    let home = Home::new();
+    let error = &home.json(&["workspace", "create", "debian:12", "--json"], 125)["error"];
+    assert_eq!(error["kind"], "unsupported_host", "{error}");
+    // And who asks for something that cannot be has no use of the host either.
+    let words = ["workspace", "create", "debian:13", "--allow-host-compat", "--json"];
+    assert_eq!(home.json(&words, 125)["error"]["kind"], "not_found");
+    assert_eq!(home.json(&["workspace", "list", "--json"], 0)["count"], 0);
+}
+
+#[test]
+fn a_workspace_on_the_host_has_all_that_one_in_a_machine_has() {
+    let home = Home::new();
+    seed(&home.path("seed"));
+    let seed = home.path("seed");
+    let words = ["workspace", "create", "debian:12", "--allow-host-compat", "--json", "--seed-path"];
+    let output = home.run(&[&words[..], &[seed.to_str().unwrap()]].concat());
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(warning.contains("WITHOUT ISOLATION") && warning.contains("is not in PATH"), "{warning}");
+    let created: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let expected = ("started", "host_compat", Value::Null, true);
+    let (state, mode) = (created["state"].as_str().unwrap(), created["execution_mode"].as_str().unwrap());
+    let allowed = created["allow_host_compat"].as_bool().unwrap();
+    assert_eq!((state, mode, created["accelerator"].clone(), allowed), expected);
+    assert_eq!(created["workspace_seed"]["entry_count"], 4);
+    let id = created["workspace_id"].as_str().unwrap();
+
+    let done = home.exec(id, "cat link; d/run; echo two >> a.txt; rm -r d; echo err >&2; exit 0");
+    assert_eq!((&done["stdout"], &done["stderr"]), (&"one\nran\n".into(), &"err\n".into()));
+    assert_eq!((&done["sequence"], &done["execution_mode"]), (&1.into(), &"host_compat".into()));
+    assert_eq!(done["cwd"], "/workspace");
+
+    check_diff(&home, id);
+    check_files(&home, id);
+    check_commands(&home, id);
+}
+
+fn check_diff(home: &Home, id: &str) {
+    let diff = home.json(&["workspace", "diff", id, "--json"], 0);
+    let entries = diff["entries"].as_array().unwrap().iter();
+    let entries: Vec<_> = entries.map(|entry| (&entry["path"], &entry["status"])).collect();
+    let text = format!("{entries:?}");
+    assert!(text.contains("a.txt") && text.contains("modified") && text.contains("d/run"), "{text}");
+    assert!(!text.contains("link"), "{text}");
+    assert!(diff["patch"].as_str().unwrap().contains("+two"), "{diff}");
+}
+
+fn check_files(home: &Home, id: &str) {
+    let more = home.path("more");
+    fs::create_dir(&more).unwrap();
+    fs::write(more.join("new"), "synced\n").unwrap();
+    let push = |source: &Path, destination: &str, code: i32| {
+        let words = ["workspace", "sync", "push", id, source.to_str().unwrap(), "--json", "--dest", destination];
+        home.json(&words, code)
+    };
+    let pushed = push(&more, "/workspace/x", 0);
+    assert_eq!((&pushed["entry_count"], &pushed["execution_mode"]), (&1.into(), &"host_compat".into()));
+    assert_eq!(home.exec(id, "cat x/new")["stdout"], "synced\n");
+    // All or nothing: what is in the way keeps out everything.
+    fs::write(more.join("another"), "").unwrap();
+    home.exec(id, "rm x/new; mkdir -p x/new/full");
+    assert_eq!(push(&more, "/workspace/x", 125)["error"]["kind"], "already_exists");
+    assert_eq!(home.exec(id, "ls x")["stdout"], "new\n");
+
+    let output = home.path("exported");
+    let words = ["workspace", "export", id, "a.txt", "--output", output.to_str().unwrap(), "--json"];
+    assert_eq!(home.json(&words, 0)["artifact_type"], "file");
+    assert_eq!(fs::read_to_string(&output).unwrap(), "one\ntwo\n");
+}
+
+fn check_commands(home: &Home, id: &str) {
+    let late = ["workspace", "exec", id, "--timeout-seconds", "1", "--json", "--", "sh", "-c"];
+    let late = home.json(&[&late[..], &["echo before; sleep 1000 & wait"]].concat(), 124);
+    assert_eq!((&late["timed_out"], &late["stdout"]), (&true.into(), &"before\n".into()));
+    // Two at once: each waits for what the other does.
+    let spawn = |script: &str| -> Child {
+        home.command(&["workspace", "exec", id, "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut both = [("1", "2"), ("2", "1")]
+        .map(|(own, other)| spawn(&format!("echo > {own}; until [ -e {other} ]; do sleep 0.01; done")));
+    for child in &mut both {
+        assert!(child.wait().unwrap().success());
+    }
+    let logs = home.json(&["workspace", "logs", id, "--json"], 0);
+    let entries = logs["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| entry["execution_mode"] == "host_compat"), "{logs}");
+    assert_eq!(entries[0]["stdout"], "one\nran\n");
+}
+
+#[test]
+fn a_workspace_on_the_host_survives_its_supervisor_and_its_processes_do_not() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    assert_eq!(home.exec(&id, "echo kept > kept; mkdir d; echo x > d/f; chmod 555 d; pwd")["exit_code"], 0);
+    let marker = home.path("marker").display().to_string();
+    let background = format!("setsid sh -c 'echo > {marker}; while :; do sleep 0.1; done' > /dev/null 2>&1 &");
+    home.exec(&id, &background);
+    let running = format!("echo > {marker}2; while :; do sleep 0.1; done");
+    let mut running = home.command(&["workspace", "exec", &id, "--", "sh", "-c", &running]).spawn().unwrap();
+    eventually("both commands run", || home.path("marker").exists() && home.path("marker2").exists());
+
+    let supervisor = kill(home.supervisor(&id));
+    assert!(supervisor.success());
+    assert!(!running.wait().unwrap().success());
+    eventually("nothing is left of it", || home.processes().is_empty());
+    assert_eq!(home.status(&id)["state"], "failed");
+
+    let started = home.run(&["workspace", "start", &id, "--json"]);
+    assert!(String::from_utf8_lossy(&started.stderr).contains("WITHOUT ISOLATION"));
+    let started: Value = serde_json::from_slice(&started.stdout).unwrap();
+    assert_eq!((&started["state"], &started["execution_mode"]), (&"started".into(), &"host_compat".into()));
+    assert_eq!(home.exec(&id, "cat kept")["stdout"], "kept\n");
+    let paths = home.json(&["workspace", "diff", &id, "--json"], 0)["entries"].clone();
+    assert_eq!(paths.as_array().unwrap().len(), 3, "{paths}");
+
+    home.exec(&id, &background);
+    assert_eq!(home.json(&["workspace", "stop", &id, "--json"], 0)["state"], "stopped");
+    assert_eq!(home.processes(), [0; 0]);
+    assert_eq!(home.status(&id)["failure"], Value::Null);
+    home.text(&["workspace", "start", &id], 0);
+    home.text(&["workspace", "delete", &id], 0);
+    assert_eq!(fs::read_dir(home.path("home/data/workspaces")).unwrap().count(), 0);
+    assert_eq!(home.processes(), [0; 0]);
+}
+
+/// Kills a process that is none of this one's children.
+fn kill(pid: i32) -> std::process::ExitStatus {
+    Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap()
+}
+
+#[test]
+fn a_workspace_on_the_host_ends_with_its_time_to_live() {
+    let home = Home::new();
+    let id = home.create(&["--ttl-seconds", "2"]);
+    eventually("it is gone, and all of it", || {
+        !home.path("home/data/workspaces").join(&id).exists() && home.processes().is_empty()
+    });
+}
+
+#[test]
+fn a_creation_that_fails_leaves_nothing_on_the_host() {
+    let home = Home::new();
+    let source = home.path("source");
+    fs::create_dir(&source).unwrap();
+    symlink("/etc", source.join("out")).unwrap();
+    std::os::unix::net::UnixListener::bind(source.join("socket")).unwrap();
+    let words = ["workspace", "create", "debian:12", "--allow-host-compat", "--json", "--seed-path"];
+    home.json(&[&words[..], &[source.to_str().unwrap()]].concat(), 125);
+    assert_eq!(home.json(&["workspace", "list", "--json"], 0)["count"], 0);
+    assert_eq!(fs::read_dir(home.path("home/data/workspaces")).unwrap().count(), 0);
+    assert_eq!(home.processes(), [0; 0]);
+}

@@ -1,0 +1,154 @@
+//! What the owner of a machine and the tasks of its clients share.
+
+use super::lifecycle::Event;
+use crate::clock::unix_time;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guest::Connection;
+use crate::instance::{Instance, InstanceRecord};
+use crate::vm::machine::PauseReason;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What clients may do at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing: the machine is not ready.
+    Starting,
+    /// The creator may seed it.
+    Seeding,
+    /// Everything.
+    Running,
+    /// Nothing for now: the machine stands still.
+    Paused(PauseReason),
+    /// Nothing any more.
+    Ending(String),
+}
+
+/// A client's wish that the owner carries out, and who waits for that.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) event: Event,
+    /// Gets an answer when it has been carried out.
+    pub(super) done: oneshot::Sender<Result<()>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) instance: Instance,
+    record: Mutex<InstanceRecord>,
+    pub(super) phase: watch::Sender<Phase>,
+    connection: OnceLock<Connection>,
+    /// Counts changes of the history.
+    pub(super) history_changed: watch::Sender<u64>,
+    next_sequence: AtomicU64,
+    pub(super) wishes: mpsc::Sender<Wish>,
+    /// Somebody wrote files in the guest: they should reach its disk soon.
+    pub(super) written: tokio::sync::Notify,
+}
+
+/// How long an owner may take to find out why a guest is gone.
+const REASON_LIMIT: Duration = Duration::from_secs(2);
+
+impl Shared {
+    pub(super) fn new(instance: Instance, record: InstanceRecord, wishes: mpsc::Sender<Wish>) -> Self {
+        let last = instance.history().sequences().last().copied().unwrap_or(0);
+        Self {
+            instance,
+            record: Mutex::new(record),
+            phase: watch::Sender::new(Phase::Starting),
+            connection: OnceLock::new(),
+            history_changed: watch::Sender::new(0),
+            next_sequence: AtomicU64::new(last + 1),
+            wishes,
+            written: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// The record, to be changed by the owner and by whoever has done something with the machine.
+    pub(super) fn record(&self) -> MutexGuard<'_, InstanceRecord> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody has done something with the machine. That it cannot be recorded is no reason to fail what was done.
+    pub(super) fn touch(&self) {
+        let mut record = self.record();
+        record.last_activity_at = unix_time();
+        let is_over = matches!(*self.phase.borrow(), Phase::Ending(_) | Phase::Seeding);
+        if !is_over && let Err(error) = self.instance.write_record_unsynced(&record) {
+            tracing::warn!("{}", error.chain().join(": "));
+        }
+    }
+
+    /// The number of the next command.
+    pub(super) fn next_sequence(&self) -> u64 {
+        self.next_sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The machine takes commands.
+    pub(super) fn connect(&self, connection: Connection) {
+        let _ = self.connection.set(connection); // there is one machine in the life of a supervisor
+    }
+
+    /// The guest, if it may be used now.
+    ///
+    /// # Errors
+    /// `wrong_state` that says why not.
+    pub(super) fn guest(&self) -> Result<&Connection> {
+        match &*self.phase.borrow() {
+            Phase::Running | Phase::Seeding => {}
+            phase => return Err(self.unavailable(phase)),
+        }
+        self.connection.get().ok_or_else(|| self.unavailable(&Phase::Starting))
+    }
+
+    /// The guest, for the owner, whatever clients may do.
+    pub(super) fn guest_now(&self) -> Result<&Connection> {
+        self.connection.get().ok_or_else(|| self.unavailable(&Phase::Starting))
+    }
+
+    /// Waits until what is under way cannot go on, and says why.
+    pub(super) async fn interrupted(&self) -> Error {
+        let mut phase = self.phase.subscribe();
+        let over = |phase: &Phase| matches!(phase, Phase::Paused(_) | Phase::Ending(_));
+        match phase.wait_for(over).await {
+            Ok(phase) => self.unavailable(&phase),
+            Err(_) => self.unavailable(&Phase::Starting),
+        }
+    }
+
+    /// Says why a guest is gone, where the owner finds out soon.
+    pub(super) async fn explain(&self, error: Error) -> Error {
+        if error.kind() != ErrorKind::GuestUnreachable {
+            return error;
+        }
+        tokio::time::timeout(REASON_LIMIT, self.interrupted()).await.unwrap_or(error)
+    }
+
+    fn unavailable(&self, phase: &Phase) -> Error {
+        let (noun, id) = (self.instance.kind.noun(), &self.instance.id);
+        match phase {
+            Phase::Paused(why) => {
+                let is_full = *why == PauseReason::HostDiskFull;
+                let kind = if is_full { ErrorKind::DiskFull } else { ErrorKind::WrongState };
+                Error::new(kind, format!("the {noun} `{id}` stands still: {why}")).with_hint(format!(
+                    "free some space where `{}` is: it goes on by itself then, and nothing is lost",
+                    self.instance.folder.display()
+                ))
+            }
+            Phase::Ending(why) => Error::new(
+                ErrorKind::WrongState,
+                format!("the {noun} `{id}` has ended: {why}"),
+            )
+            .with_hint(format!(
+                "`pyro workspace status {id}` tells what is left, `pyro workspace start {id}` brings it back"
+            )),
+            Phase::Starting | Phase::Seeding | Phase::Running => {
+                Error::new(ErrorKind::WrongState, format!("the {noun} `{id}` is still being started"))
+                    .with_hint("try again in a moment")
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a machine is wired to: socket pairs, of which QEMU inherits one end each.
+
+use super::process::HandedOver;
+use super::qemu_args::fd;
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::net::UnixStream;
+
+/// The host's ends of what a machine is wired to, and QEMU's end of its standard error.
+pub(super) struct Wires {
+    pub(super) qmp: UnixStream,
+    pub(super) channel: UnixStream,
+    pub(super) console: UnixStream,
+    pub(super) stderr: UnixStream,
+    pub(super) qemu_stderr: OwnedFd,
+}
+
+impl Wires {
+    /// Makes the pairs, and gives back the ends that QEMU is to have.
+    pub(super) fn make() -> io::Result<(Self, Vec<HandedOver>)> {
+        let (qmp, qemu_qmp) = wire()?;
+        let (channel, qemu_channel) = wire()?;
+        let (console, qemu_console) = wire()?;
+        let (stderr, qemu_stderr) = wire()?;
+        let handed_over = [(fd::QMP, qemu_qmp), (fd::CHANNEL, qemu_channel), (fd::CONSOLE, qemu_console)]
+            .map(|(number, fd)| HandedOver { number, fd });
+        Ok((Self { qmp, channel, console, stderr, qemu_stderr }, handed_over.into()))
+    }
+}
+
+fn wire() -> io::Result<(UnixStream, OwnedFd)> {
+    let (ours, qemus) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((UnixStream::from_std(ours)?, qemus.into()))
+}
