@@ -7,8 +7,8 @@
 use pyro_guest::boot::console::Console;
 use pyro_guest::boot::environment::Environment;
 use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
-use pyro_guest::{on_host, tasks};
 use pyro_guest::{Ending, Root, serve};
+use pyro_guest::{on_host, tasks};
 use std::path::Path;
 use std::process::ExitCode;
 

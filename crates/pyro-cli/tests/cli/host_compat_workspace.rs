@@ -1,6 +1,11 @@
 //! A workspace on a host that cannot start guests: only for who allows it, loudly, and with everything that one in a
 //! machine has.
 
+use pyro_host::error::ErrorKind;
+use pyro_host::execution_mode::ExecutionMode;
+use pyro_host::pyro::Pyro;
+use pyro_host::start::StartEvent;
+use pyro_host::workspace::{ExecSpec, WorkspaceSpec};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,20 +16,17 @@ use std::time::{Duration, Instant};
 /// Enough for anything on a busy machine; only a defect makes a test wait so long.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What pyro is told to be QEMU: else it would find the one of this host, whatever PATH is.
+const NO_QEMU: &str = "/nonexistent/qemu";
+
 /// A home of pyro on a host without QEMU. What is left in it is deleted.
 struct Home {
     folder: tempfile::TempDir,
-    /// All that commands find: everything of this host but QEMU.
-    programs: PathBuf,
 }
 
 impl Home {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let programs = folder.path().join("programs");
-        fs::create_dir(&programs).unwrap();
-        symlink("/bin/sh", programs.join("sh")).unwrap();
-        Self { folder, programs }
+        Self { folder: tempfile::tempdir().unwrap() }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -33,8 +35,8 @@ impl Home {
 
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyro"));
-        command.args(words).env("PYRO_HOME", self.path("home")).env("PATH", &self.programs);
-        command.env_remove("PYRO_QEMU").stdin(Stdio::null());
+        command.args(words).env("PYRO_HOME", self.path("home")).env("PYRO_QEMU", NO_QEMU);
+        command.stdin(Stdio::null());
         command
     }
 
@@ -135,7 +137,7 @@ fn a_workspace_on_the_host_has_all_that_one_in_a_machine_has() {
     let words = ["workspace", "create", "debian:12", "--allow-host-compat", "--json", "--seed-path"];
     let output = home.run(&[&words[..], &[seed.to_str().unwrap()]].concat());
     let warning = String::from_utf8(output.stderr).unwrap();
-    assert!(warning.contains("WITHOUT ISOLATION") && warning.contains("is not in PATH"), "{warning}");
+    assert!(warning.contains("WITHOUT ISOLATION") && warning.contains(NO_QEMU), "{warning}");
     let created: Value = serde_json::from_slice(&output.stdout).unwrap();
     let expected = ("started", "host_compat", Value::Null, true);
     let (state, mode) = (created["state"].as_str().unwrap(), created["execution_mode"].as_str().unwrap());
@@ -169,7 +171,8 @@ fn check_files(home: &Home, id: &str) {
     fs::create_dir(&more).unwrap();
     fs::write(more.join("new"), "synced\n").unwrap();
     let push = |source: &Path, destination: &str, code: i32| {
-        let words = ["workspace", "sync", "push", id, source.to_str().unwrap(), "--json", "--dest", destination];
+        let words =
+            ["workspace", "sync", "push", id, source.to_str().unwrap(), "--json", "--dest", destination];
         home.json(&words, code)
     };
     let pushed = push(&more, "/workspace/x", 0);
@@ -193,7 +196,10 @@ fn check_commands(home: &Home, id: &str) {
     assert_eq!((&late["timed_out"], &late["stdout"]), (&true.into(), &"before\n".into()));
     // Two at once: each waits for what the other does.
     let spawn = |script: &str| -> Child {
-        home.command(&["workspace", "exec", id, "--", "sh", "-c", script]).stderr(Stdio::null()).spawn().unwrap()
+        home.command(&["workspace", "exec", id, "--", "sh", "-c", script])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
     };
     let mut both = [("1", "2"), ("2", "1")]
         .map(|(own, other)| spawn(&format!("echo > {own}; until [ -e {other} ]; do sleep 0.01; done")));
@@ -212,14 +218,14 @@ fn a_workspace_on_the_host_survives_its_supervisor_and_its_processes_do_not() {
     let id = home.create(&[]);
     assert_eq!(home.exec(&id, "echo kept > kept; mkdir d; echo x > d/f; chmod 555 d; pwd")["exit_code"], 0);
     let marker = home.path("marker").display().to_string();
-    let background = format!("setsid sh -c 'echo > {marker}; while :; do sleep 0.1; done' > /dev/null 2>&1 &");
+    let background =
+        format!("setsid sh -c 'echo > {marker}; while :; do sleep 0.1; done' > /dev/null 2>&1 &");
     home.exec(&id, &background);
     let running = format!("echo > {marker}2; while :; do sleep 0.1; done");
     let mut running = home.command(&["workspace", "exec", &id, "--", "sh", "-c", &running]).spawn().unwrap();
     eventually("both commands run", || home.path("marker").exists() && home.path("marker2").exists());
 
-    let supervisor = kill(home.supervisor(&id));
-    assert!(supervisor.success());
+    kill(home.supervisor(&id));
     assert!(!running.wait().unwrap().success());
     eventually("nothing is left of it", || home.processes().is_empty());
     assert_eq!(home.status(&id)["state"], "failed");
@@ -243,8 +249,8 @@ fn a_workspace_on_the_host_survives_its_supervisor_and_its_processes_do_not() {
 }
 
 /// Kills a process that is none of this one's children.
-fn kill(pid: i32) -> std::process::ExitStatus {
-    Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap()
+fn kill(pid: i32) {
+    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
 }
 
 #[test]
@@ -268,4 +274,39 @@ fn a_creation_that_fails_leaves_nothing_on_the_host() {
     assert_eq!(home.json(&["workspace", "list", "--json"], 0)["count"], 0);
     assert_eq!(fs::read_dir(home.path("home/data/workspaces")).unwrap().count(), 0);
     assert_eq!(home.processes(), [0; 0]);
+}
+
+/// The test below in a process of its own, whose environment says that there is no QEMU.
+const WITHOUT_QEMU: &str = "host_compat_workspace::vms_of_the_library_on_a_host_without_qemu";
+
+#[test]
+fn vms_of_the_library_may_run_on_the_host_too() {
+    let home = Home::new();
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    test.args(["--exact", "--ignored", WITHOUT_QEMU]);
+    test.env("PYRO_QEMU", NO_QEMU).env("PYRO_HOME", home.path("home"));
+    let output = test.env("PYRO_EXECUTABLE", env!("CARGO_BIN_EXE_pyro")).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 passed"), "{printed}");
+    assert_eq!(home.processes(), [0; 0]);
+}
+
+#[tokio::test]
+#[ignore = "started by the test above"]
+async fn vms_of_the_library_on_a_host_without_qemu() {
+    let pyro = Pyro::from_environment().unwrap();
+    let mut spec = WorkspaceSpec::new("debian:12").machine;
+    assert_eq!(pyro.create_vm(&spec, None).await.unwrap_err().kind(), ErrorKind::UnsupportedHost);
+    spec.allow_host_compat = true;
+    let (events, mut told) = tokio::sync::mpsc::channel(1);
+    let created = pyro.create_vm(&spec, Some(&events)).await.unwrap();
+    assert!(matches!(told.recv().await, Some(StartEvent::HostCompat(why)) if why.contains("PYRO_QEMU")));
+    assert_eq!(created.execution_mode, ExecutionMode::HostCompat);
+    let id = created.vm_id.as_str();
+    let started = pyro.start_vm(id).await.unwrap();
+    assert_eq!((started.execution_mode, started.accelerator), (ExecutionMode::HostCompat, None));
+    let command = ExecSpec::new(pyro_host::command::Command::Shell("echo here".into()));
+    let done = pyro.exec_vm(id, &command, None, None).await.unwrap();
+    assert_eq!((done.stdout.as_str(), done.execution_mode), ("here\n", ExecutionMode::HostCompat));
+    assert_eq!(pyro.status_vm(id).unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -52,12 +52,7 @@ fn check_writable(directory: &Directory, path: &[u8], modes: Modes) -> Result<()
 }
 
 /// Checks the entries of a staged directory against a directory that is there.
-fn check_directory(
-    staged: &Directory,
-    target: &Directory,
-    path: &mut Vec<u8>,
-    modes: Modes,
-) -> Result<()> {
+fn check_directory(staged: &Directory, target: &Directory, path: &mut Vec<u8>, modes: Modes) -> Result<()> {
     let doing = "could not look at the workspace";
     let names = staged.names().at(path, doing)?;
     if !names.is_empty() {

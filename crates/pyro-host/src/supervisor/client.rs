@@ -58,7 +58,7 @@ impl Call {
         stream.set_nonblocking(true).doing(doing)?;
         let (read, write) = tokio::net::UnixStream::from_std(stream).doing(doing)?.into_split();
         let mut to = FrameWriter::new(write);
-        to.message(&Request::new(operation)).await.doing(doing)?;
+        to.message(&Request::new(operation)).await.map_err(|_| lost())?;
         Ok(Self { from: FrameReader::new(read), to, credit: STDIN_WINDOW })
     }
 
@@ -164,7 +164,7 @@ impl TreeCall {
         let doing = || format!("could not write to the supervisor at `{}`", socket.display());
         let message = serde_json::to_vec(&Request::new(operation)).failing(ErrorKind::Internal, doing)?;
         let mut call = Self { stream };
-        call.frame(Kind::Message, &message).doing(doing)?;
+        call.frame(Kind::Message, &message).map_err(|_| lost())?;
         Ok(call)
     }
 

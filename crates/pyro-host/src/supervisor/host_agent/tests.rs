@@ -162,7 +162,9 @@ async fn commands_get_private_folders_and_nothing_of_ours() {
     assert_eq!(lines[..3], [folder("home"), folder("tmp"), "0022".into()]);
     assert_eq!(lines[3], "4", "standard ones, and that of ls itself");
     assert!(!done.text().contains("CARGO"), "{}", done.text());
-    for (name, mode) in [("", 0o700), ("home", 0o700), ("tmp", 0o700), ("staging", 0o700), ("workspace", 0o755)] {
+    for (name, mode) in
+        [("", 0o700), ("home", 0o700), ("tmp", 0o700), ("staging", 0o700), ("workspace", 0o755)]
+    {
         assert_eq!(fs::metadata(ground.path(name)).unwrap().mode() & 0o7777, mode, "{name}");
     }
 }
@@ -198,7 +200,8 @@ fn opened_by_commands(ground: &Ground) -> std::thread::JoinHandle<()> {
 }
 
 /// In the background, in a session of its own, deaf to everything: what a process group does not hold.
-const STUBBORN: &str = "exec 3>../fifo; (trap '' TERM HUP; setsid sh -c 'sleep 1000; true' &) & (trap '' TERM; sleep 1000) &";
+const STUBBORN: &str =
+    "exec 3>../fifo; (trap '' TERM HUP; setsid sh -c 'sleep 1000; true' &) & (trap '' TERM; sleep 1000) &";
 
 #[tokio::test]
 async fn whatever_ends_the_agent_ends_all_that_it_has_started() {
