@@ -1,4 +1,4 @@
-//! Times pyro beside a bare QEMU clone of the same guest.
+//! Times pyro: runs beside a bare QEMU clone of the same guest, and workspaces.
 
 use crate::run::{cargo, run, target_dir};
 use crate::setup::setup;
@@ -9,9 +9,9 @@ pub fn bench(words: &[String]) -> Result<(), String> {
     run(cargo().args(["build", "--release", "--package", "pyro-cli"]))?;
     let pyro = target_dir().join("release/pyro");
     run(Command::new(&pyro).args(["env", "pull", "debian:12"]))?;
-    // `cargo xtask bench -- --runs 5` gives the two dashes too.
+    // `cargo xtask bench -- workspace --rounds 5` gives the two dashes too.
     let words = words.strip_prefix(&["--".to_owned()]).unwrap_or(words);
     let mut bench = cargo();
-    bench.args(["bench", "--package", "pyro-host", "--bench", "run", "--"]).args(words);
+    bench.args(["bench", "--package", "pyro-host", "--bench", "pyro", "--"]).args(words);
     run(bench.env("PYRO_BENCH_EXECUTABLE", &pyro))
 }

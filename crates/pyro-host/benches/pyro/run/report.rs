@@ -1,11 +1,11 @@
 //! Which measurements are compared with which, and the bars.
 
 use crate::executable::Parts;
-use crate::memory::IdleClones;
-use crate::ping::RoundTrips;
-use crate::runs::Runs;
+use crate::run::memory::IdleClones;
+use crate::run::ping::RoundTrips;
+use crate::run::runs::Runs;
+use crate::run::streams::Streams;
 use crate::samples::Samples;
-use crate::streams::Streams;
 use crate::table::Bar::{AtLeast, AtMost};
 use crate::table::Table;
 use pyro_host::vm::initramfs::GUEST_AGENT;

@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::executable::Executable;
-use crate::floor::Floor;
+use crate::processes::{memory_mib, number};
+use crate::run::floor::Floor;
 use crate::samples::Samples;
 use std::fs;
 use std::path::Path;
@@ -40,7 +41,7 @@ impl IdleClones {
 /// KiB of the guest agent's memory that are in the guest's RAM.
 pub fn agent_resident_kib(executable: &Executable) -> Result<f64> {
     let line = executable.output_of(&["grep", "VmRSS", "/proc/1/status"])?;
-    Ok(kib(&line, "VmRSS:").ok_or("process 1 of the guest has no resident size")?)
+    Ok(number(&line, "VmRSS:").ok_or("process 1 of the guest has no resident size")?)
 }
 
 /// Starts a run that only sleeps, and looks at its QEMU.
@@ -59,7 +60,7 @@ fn idle_run(executable: &Executable) -> Result<f64> {
 fn child_of(parent: u32) -> Result<u32> {
     let is_child = |entry: &fs::DirEntry| {
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
-        kib(&status, "PPid:") == Some(f64::from(parent))
+        number(&status, "PPid:") == Some(f64::from(parent))
     };
     let found = until(|| {
         let mut processes = fs::read_dir("/proc").ok()?.flatten();
@@ -69,14 +70,7 @@ fn child_of(parent: u32) -> Result<u32> {
 }
 
 fn anonymous_mib(pid: u32) -> Result<f64> {
-    let path = format!("/proc/{pid}/smaps_rollup");
-    let text = fs::read_to_string(&path).map_err(|error| format!("could not read {path}: {error}"))?;
-    Ok(kib(&text, "Anonymous:").ok_or("no anonymous memory is told")? / 1024.0)
-}
-
-/// The number behind a word at the beginning of a line: KiB where it is a size.
-fn kib(text: &str, word: &str) -> Option<f64> {
-    text.lines().find_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok())
+    memory_mib(pid, &["Anonymous:"])
 }
 
 fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {

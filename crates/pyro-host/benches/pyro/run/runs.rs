@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::arguments::Arguments;
 use crate::executable::{Executable, Parts};
-use crate::floor::Floor;
+use crate::run::floor::Floor;
 use crate::samples::{Samples, milliseconds};
 
 /// Milliseconds of everything that took place in turns.

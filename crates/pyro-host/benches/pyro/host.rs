@@ -15,6 +15,7 @@ pub const ENVIRONMENT: &str = "debian:12";
 /// Where and with what is measured.
 pub struct Host {
     pub state_dir: StateDir,
+    pub choice: AcceleratorChoice,
     pub hypervisor: Hypervisor,
     pub environment: Environment,
     pub spec: VmSpec,
@@ -29,7 +30,7 @@ impl Host {
         let hypervisor = Hypervisor::find(&state_dir, choice)?;
         let environment = Environments::new(state_dir.clone()).installed(ENVIRONMENT)?;
         let environment = environment.ok_or("debian:12 is not installed: `cargo xtask bench` pulls it")?;
-        Ok(Self { state_dir, hypervisor, environment, spec: VmSpec::default() })
+        Ok(Self { state_dir, choice, hypervisor, environment, spec: VmSpec::default() })
     }
 
     /// The template that `pyro run` uses, built if it is missing.

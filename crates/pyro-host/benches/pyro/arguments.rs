@@ -1,18 +1,36 @@
 //! What may be typed after `cargo xtask bench --`.
 
-pub const HELP: &str = "\
-usage: cargo xtask bench [-- OPTIONS]
+use crate::run::ping;
 
+pub const HELP: &str = "\
+usage: cargo xtask bench [-- [run | workspace] OPTIONS]
+
+Without a name, both are measured.
+
+of run:
   --runs N        rounds of one warm run, one bare clone and one warm run with --json (15)
   --cold-runs N   how many of the rounds have a cold run too (7)
-  --idle-clones N clones of each kind whose memory is looked at (3)";
+  --idle-clones N clones of each kind whose memory is looked at (3)
+
+of workspace:
+  --seeds N       rounds of one seed and one tar of the large tree, and of what else moves all of it (3)
+  --rounds N      rounds of the small things: execs, syncs and differences of ten files (9)";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Arguments {
+    only: Option<Part>,
     pub runs: usize,
     pub cold_runs: usize,
     pub idle_clones: usize,
+    pub seeds: usize,
+    pub rounds: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Run,
+    Workspace,
 }
 
 /// What this program is to do.
@@ -23,9 +41,21 @@ pub enum Wanted {
     Help,
 }
 
+impl Arguments {
+    /// Whether runs are measured.
+    pub fn wants_run(&self) -> bool {
+        self.only != Some(Part::Workspace)
+    }
+
+    /// Whether workspaces are measured.
+    pub fn wants_workspace(&self) -> bool {
+        self.only != Some(Part::Run)
+    }
+}
+
 /// Reads the words. `cargo bench` adds one of its own.
 pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut arguments = Arguments { runs: 15, cold_runs: 7, idle_clones: 3 };
+    let mut arguments = Arguments { only: None, runs: 15, cold_runs: 7, idle_clones: 3, seeds: 3, rounds: 9 };
     let mut is_bench = false;
     let mut words = words;
     while let Some(word) = words.next() {
@@ -34,10 +64,16 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
                 is_bench = true;
                 continue;
             }
-            crate::ping::ECHO => return Ok(Wanted::Echo),
+            "run" | "workspace" => {
+                arguments.only = Some(if word == "run" { Part::Run } else { Part::Workspace });
+                continue;
+            }
+            ping::ECHO => return Ok(Wanted::Echo),
             "--runs" => &mut arguments.runs,
             "--cold-runs" => &mut arguments.cold_runs,
             "--idle-clones" => &mut arguments.idle_clones,
+            "--seeds" => &mut arguments.seeds,
+            "--rounds" => &mut arguments.rounds,
             "--help" | "-h" => return Ok(Wanted::Help),
             other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
         };

@@ -5,8 +5,8 @@
 //! privately, mounts disk, overlay and `/proc`, and runs `/bin/true`. No checks, no locks, no limits, no identity.
 
 use crate::Result;
-use crate::bare_qemu::{BareQemu, fd};
 use crate::host::Host;
+use crate::run::bare_qemu::{BareQemu, fd};
 use pyro_host::vm::qemu_args::{self, Start};
 use pyro_host::vm::{disk, initramfs, kernel_cmdline};
 use std::fs::File;
@@ -104,7 +104,7 @@ impl<'a> Floor<'a> {
         request: &[u8],
     ) -> Result<BareQemu> {
         let root = File::open(&self.host.environment.root_image)?;
-        let disk = disk::blank(&self.host.state_dir)?;
+        let disk = disk::blank(&self.host.state_dir, self.host.spec.disk)?;
         files.extend([(fd::ROOT, root), (fd::DISK, disk), (fd::MEMORY, self.memory.try_clone()?)]);
         BareQemu::start(&self.host.hypervisor.qemu.path, arguments, files, commands, request)
     }

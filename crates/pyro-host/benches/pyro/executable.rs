@@ -4,7 +4,7 @@ use crate::Result;
 use crate::host::ENVIRONMENT;
 use crate::samples::milliseconds;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -62,6 +62,18 @@ impl Executable {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A command line of it that reads and prints nothing, unless that is changed.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.0);
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
     /// Milliseconds of a whole `pyro run debian:12 -- true`.
     pub fn time_run(&self, options: &[&str]) -> Result<f64> {
         let mut command = self.run(options, &["true"]);
@@ -104,9 +116,8 @@ impl Executable {
     }
 
     fn run(&self, options: &[&str], words: &[&str]) -> Command {
-        let mut command = Command::new(&self.0);
-        command.arg("run").args(options).args([ENVIRONMENT, "--"]).args(words);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = self.command(&["run"]);
+        command.args(options).args([ENVIRONMENT, "--"]).args(words);
         command
     }
 }

@@ -2,7 +2,7 @@
 //! over a unix socket.
 
 use crate::Result;
-use crate::bare_qemu::BareQemu;
+use crate::run::bare_qemu::BareQemu;
 use crate::samples::Samples;
 use pyro_host::guest::Connection;
 use rustix::process::Pid;
