@@ -62,11 +62,13 @@ impl Conversation {
                 biased;
                 () = &mut out_of_time => return Ok(self.outcome(TIMEOUT_EXIT_CODE, true)),
                 event = self.execution.next() => match event? {
-                    ExecEvent::Started { .. } => self.begun = Instant::now(),
+                    ExecEvent::Started { .. } => {}
                     ExecEvent::Stdout(bytes) => self.pass(OutputChannel::Stdout, bytes, sink).await?,
                     ExecEvent::Stderr(bytes) => self.pass(OutputChannel::Stderr, bytes, sink).await?,
                     ExecEvent::Exited(exited) => {
-                        return Ok(self.outcome(exit_code(&exited)?, exited.timed_out));
+                        // By the guest's clock, which alone sees when it began; no guest makes it longer than it was.
+                        let ran = Duration::from_micros(exited.elapsed_us).min(self.begun.elapsed());
+                        return Ok(Outcome { duration: ran, ..self.outcome(exit_code(&exited)?, exited.timed_out) });
                     }
                 },
                 result = &mut feeding, if !fed => {

@@ -83,7 +83,8 @@ pub struct Node {
     pub kind: NodeKind,
     /// Permission bits (`07777`).
     pub mode: u32,
-    /// Whether its content follows the record: that of `before` first, then that of `after`.
+    /// Whether its content follows the record: that of `before` first, then that of `after`. Contents that are equal
+    /// (where only the mode has changed) follow as two empty ones.
     pub content: bool,
 }
 

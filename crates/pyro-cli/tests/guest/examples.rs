@@ -12,6 +12,19 @@ const COMMANDS: &[&[&str]] = &[
     &["env", "pull"],
     &["env", "inspect"],
     &["env", "prune"],
+    &["workspace"],
+    &["workspace", "create"],
+    &["workspace", "list"],
+    &["workspace", "status"],
+    &["workspace", "exec"],
+    &["workspace", "logs"],
+    &["workspace", "sync"],
+    &["workspace", "sync", "push"],
+    &["workspace", "diff"],
+    &["workspace", "export"],
+    &["workspace", "stop"],
+    &["workspace", "start"],
+    &["workspace", "delete"],
     &["doctor"],
     &["completions"],
     &["man"],
@@ -25,23 +38,32 @@ fn the_examples_of_all_help_pages_work() {
         let help = Command::new(PYRO).args(*command).arg("--help").output().unwrap();
         let help = String::from_utf8(help.stdout).unwrap();
         let (_, examples) = help.split_once("Examples:\n").unwrap_or_else(|| panic!("no examples: {help}"));
-        for example in examples.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            run_example(&home, example);
-            n_examples += 1;
-        }
+        let examples: Vec<&str> = examples.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        run_examples(&home, &examples);
+        n_examples += examples.len();
     }
     assert!(n_examples >= 2 * COMMANDS.len(), "{n_examples} examples");
     home.assert_nothing_left();
 }
 
-fn run_example(home: &Home, example: &str) {
+/// Runs the examples of a page in one shell, since later ones use what earlier ones made.
+fn run_examples(home: &Home, examples: &[&str]) {
     let folder = Path::new(PYRO).parent().unwrap();
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+    let seed = tempfile::tempdir().unwrap(); // some seed a workspace with the current folder
+    std::fs::write(seed.path().join("file"), "content\n").unwrap();
+    let checked = |example: &&str| {
+        // One example shows how an exit code comes through.
+        let expected = if example.contains("exit 3") { 3 } else { 0 };
+        format!(
+            "{example}\ncode=$?; [ $code = {expected} ] || {{ echo \"ended with $code:\" >&2; exit 1; }}\n"
+        )
+    };
+    let script: String = examples.iter().map(checked).collect();
     let mut shell = Command::new("sh");
-    shell.args(["-c", example]).env("PATH", path).env("PYRO_HOME", home.path()).stdin(Stdio::null());
-    let output = shell.output().unwrap();
-    // One example shows how an exit code comes through.
-    let expected = if example.contains("exit 3") { 3 } else { 0 };
-    assert_eq!(output.status.code(), Some(expected), "{example}: {}", report(&output));
-    assert!(!output.stdout.is_empty() || example.contains("env pull"), "{example} printed nothing");
+    shell.args(["-xc", &script]).current_dir(seed.path());
+    let output = shell.env("PATH", path).env("PYRO_HOME", home.path()).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{examples:?}: {}", report(&output));
+    let prints = !examples.iter().all(|example| example.contains("env pull"));
+    assert!(!output.stdout.is_empty() || !prints, "{examples:?} printed nothing");
 }

@@ -81,9 +81,14 @@ impl Home {
     }
 
     /// Proves that nothing is left but the cache: waits until every process that has a file of this home open is
-    /// gone, then looks at the files and locks.
+    /// gone, supervisors among them, then looks at the files and locks.
     pub fn assert_nothing_left(&self) {
         self.assert_nothing_runs();
+        for folder in ["data/workspaces", "data/vms", "run"] {
+            assert_eq!(names_in(&self.path().join(folder)), BTreeSet::new(), "left behind in {folder}");
+        }
+        let in_data = names_in(&self.path().join("data"));
+        assert!(in_data.is_subset(&["workspaces".into(), "vms".into()].into()), "left behind: {in_data:?}");
         let expected: BTreeSet<&str> =
             ["environments", "templates", "disks", "host-compat", "host.json"].into();
         for entry in fs::read_dir(self.path().join("cache")).unwrap() {
@@ -92,10 +97,7 @@ impl Home {
         }
         for folder in self.template_folders() {
             let whole = ["disk", "memory", "state", "template.json"].map(str::to_owned);
-            let names: BTreeSet<String> = fs::read_dir(&folder)
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .collect();
+            let names = names_in(&folder);
             assert!(names.is_empty() || names == whole.into(), "{}: {names:?}", folder.display());
             File::open(&folder)
                 .unwrap()
@@ -106,7 +108,7 @@ impl Home {
 
     /// Waits until no process uses this home.
     pub fn assert_nothing_runs(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while let Some(process) = self.user() {
             assert!(Instant::now() < deadline, "still running: {process}");
             std::thread::sleep(Duration::from_millis(20));
@@ -119,7 +121,7 @@ impl Home {
     }
 
     /// A process that has a file below this home open, or its own environment names it.
-    fn user(&self) -> Option<String> {
+    pub fn user(&self) -> Option<String> {
         let own = std::process::id();
         fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
@@ -153,6 +155,30 @@ fn shared_environments() -> PathBuf {
             home.join("cache/environments")
         })
         .clone()
+}
+
+/// The names in a folder, which may be missing.
+pub fn names_in(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Sends a signal, by its name without `SIG`, to a process that may have gone.
+pub fn signal(pid: u32, name: &str) {
+    let pid = pid.to_string();
+    Command::new("kill").args(["-s", name, &pid]).stderr(Stdio::null()).status().unwrap();
+}
+
+/// Longer than anything takes on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for something that will come true.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// What a process printed, for the message of a failed test.

@@ -1,6 +1,6 @@
 //! SIGKILL of `pyro` at random moments: nothing leaks, the next run works.
 
-use crate::home::{Home, report};
+use crate::home::{Home, report, signal};
 use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
@@ -64,10 +64,4 @@ fn kill_after(home: &Home, delay: Duration) {
 fn jitter(whole: Duration, turn: u32) -> Duration {
     let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().subsec_nanos();
     whole * ((turn * 37 + nanos / 1000 % 37) % 1000) / 1000
-}
-
-fn signal(pid: u32, name: &str) {
-    let status =
-        std::process::Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().unwrap();
-    assert!(status.success());
 }

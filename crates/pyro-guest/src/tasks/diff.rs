@@ -177,8 +177,12 @@ impl<W: Write> Diff<W> {
             _ => false,
         };
         let sides = [before, after];
-        let with_content = !same_content && self.are_text(&sides).at(path, doing)?;
-        self.change(&sides, with_content, path)?;
+        let contents = match same_content {
+            true => Contents::Equal,
+            false if self.are_text(&sides).at(path, doing)? => Contents::Sent,
+            false => Contents::Untold,
+        };
+        self.change(&sides, contents, path)?;
         Ok(is_directory)
     }
 
@@ -192,21 +196,34 @@ impl<W: Write> Diff<W> {
         Ok(true)
     }
 
-    fn change(&mut self, sides: &[Option<Side>; 2], with_content: bool, path: &[u8]) -> Result<()> {
+    fn change(&mut self, sides: &[Option<Side>; 2], contents: Contents, path: &[u8]) -> Result<()> {
         let [before, after] = [&sides[0], &sides[1]].map(|side| {
             side.as_ref().map(|side| Node {
                 kind: side.kind.clone(),
                 mode: side.mode(),
-                content: with_content && side.file.is_some(),
+                content: contents != Contents::Untold && side.file.is_some(),
             })
         });
         let change = Change { path: path.to_vec(), before, after };
         self.to.record(&Record::Change(change)).map_err(|error| not_written(&error))?;
-        if with_content {
-            for (file, size) in sides.iter().flatten().filter_map(Side::file) {
-                content::send(file, size, &mut self.to, path)?;
+        for (file, size) in sides.iter().flatten().filter_map(Side::file) {
+            match contents {
+                Contents::Untold => {}
+                Contents::Equal => self.to.end_of_content().map_err(|error| not_written(&error))?,
+                Contents::Sent => content::send(file, size, &mut self.to, path)?,
             }
         }
         Ok(())
     }
+}
+
+/// What is told of the contents of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Contents {
+    /// They are binary or too large.
+    Untold,
+    /// They are the same, which is told by two empty ones.
+    Equal,
+    /// Text, each whole.
+    Sent,
 }

@@ -103,6 +103,19 @@ impl History {
         Ok(entry)
     }
 
+    /// Completes the entries that an earlier supervisor left without an end. For a new one, before its first command.
+    pub fn end_interrupted(&self) {
+        for sequence in self.sequences() {
+            // One that cannot be read or written now is tried again at the next start.
+            if let Ok(entry) = self.read(sequence, true)
+                && entry.running
+                && let Ok(entry) = self.read(sequence, false)
+            {
+                let _ = self.write(&entry);
+            }
+        }
+    }
+
     /// Begins a new entry.
     pub fn begin(&self, entry: HistoryEntry) -> Result<Recording> {
         make_private_dir(&self.folder)?;
@@ -112,9 +125,8 @@ impl History {
             file.doing(|| format!("could not create `{}`", path.display()))
         };
         let (stdout, stderr) = (create("stdout")?, create("stderr")?);
-        let recording = Recording { history: self.clone(), entry, stdout, stderr };
-        recording.write()?;
-        Ok(recording)
+        self.write(&entry)?;
+        Ok(Recording { history: self.clone(), entry, stdout, stderr })
     }
 
     /// Opens what a command printed.
@@ -141,6 +153,12 @@ impl History {
         }
     }
 
+    fn write(&self, entry: &HistoryEntry) -> Result<()> {
+        let json = serde_json::to_vec_pretty(entry)
+            .failing(ErrorKind::Internal, || "could not write a history entry".into())?;
+        write_atomically_unsynced(&self.path(entry.sequence, "json"), &json)
+    }
+
     fn path(&self, sequence: u64, suffix: &str) -> PathBuf {
         self.folder.join(format!("{sequence:06}.{suffix}"))
     }
@@ -163,16 +181,9 @@ impl Recording {
     }
 
     /// The command has ended, or nobody will see its end: `self.entry` says how.
-    pub fn end(mut self) -> Result<HistoryEntry> {
+    pub fn end(&mut self) -> Result<()> {
         self.entry.running = false;
-        self.write()?;
-        Ok(self.entry)
-    }
-
-    fn write(&self) -> Result<()> {
-        let json = serde_json::to_vec_pretty(&self.entry)
-            .failing(ErrorKind::Internal, || "could not write a history entry".into())?;
-        write_atomically_unsynced(&self.history.path(self.entry.sequence, "json"), &json)
+        self.history.write(&self.entry)
     }
 }
 
@@ -214,6 +225,7 @@ mod tests {
         assert_eq!((interrupted.running, interrupted.error.as_deref()), (false, Some(INTERRUPTED)));
         recording.entry.exit_code = Some(3);
         recording.end().unwrap();
+        history.end_interrupted();
         let ended = history.read(1, false).unwrap();
         assert_eq!((ended.running, ended.exit_code, ended.error), (false, Some(3), None));
         assert_eq!(history.head(1, OutputChannel::Stdout, 10).unwrap(), ("abc\u{fffd}".into(), true));

@@ -20,6 +20,7 @@ pub use record::{InstanceRecord, InstanceState, SeedMode, SeedRecord, Supervisor
 pub use store::{Instances, Observed, OwnedInstance};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::state_dir::StateDir;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -128,6 +129,11 @@ impl Instance {
         self.folder.join("host")
     }
 
+    /// Where its supervisor listens.
+    pub fn socket(&self, state_dir: &StateDir) -> PathBuf {
+        state_dir.runtime().join(format!("{}.sock", self.id))
+    }
+
     /// The log of its supervisor.
     pub fn log(&self) -> PathBuf {
         self.folder.join("supervisor.log")
@@ -182,7 +188,7 @@ fn not_found(kind: InstanceKind, id: &str) -> Error {
 }
 
 /// The folder of all that are of a kind.
-fn folder_of(state_dir: &crate::state_dir::StateDir, kind: InstanceKind) -> PathBuf {
+fn folder_of(state_dir: &StateDir, kind: InstanceKind) -> PathBuf {
     match kind {
         InstanceKind::Workspace => state_dir.workspaces(),
         InstanceKind::Vm => state_dir.vms(),

@@ -112,8 +112,9 @@ impl Instances {
     }
 
     /// Deletes one whose lock is held, with all its files. It is gone from the first moment on.
-    pub fn delete(owned: OwnedInstance) -> Result<()> {
+    pub fn delete(state_dir: &StateDir, owned: OwnedInstance) -> Result<()> {
         let OwnedInstance { instance, lock } = owned;
+        let _ = fs::remove_file(instance.socket(state_dir)); // which a killed supervisor left
         let doomed = doomed(&instance.folder);
         fs::rename(&instance.folder, &doomed)
             .doing(|| format!("could not delete `{}`", instance.folder.display()))?;
@@ -146,7 +147,7 @@ impl Instances {
         }
         if record.state == InstanceState::Creating || is_expired(&record) {
             if let Some(lock) = DirLock::try_past_askers(&instance.folder)? {
-                Self::delete(OwnedInstance { instance: instance.clone(), lock })?;
+                Self::delete(&self.state_dir, OwnedInstance { instance: instance.clone(), lock })?;
             }
             return Ok(None);
         }

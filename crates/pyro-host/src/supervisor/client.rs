@@ -1,5 +1,6 @@
 //! The caller's end of the control socket: one call for each operation.
 
+use super::detach::watch_descriptor;
 use super::socket::connect;
 use super::wire::{
     self, FrameReader, FrameWriter, HEADER_LEN, Kind, Operation, Reply, Request, STDIN_WINDOW,
@@ -11,8 +12,10 @@ use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
 use std::io::{self, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use tokio::io::unix::AsyncFd;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 /// An operation under way. Dropped before its end, it ends what it asked for.
@@ -60,6 +63,13 @@ impl Call {
         let mut to = FrameWriter::new(write);
         to.message(&Request::new(operation)).await.map_err(|_| lost())?;
         Ok(Self { from: FrameReader::new(read), to, credit: STDIN_WINDOW })
+    }
+
+    /// The supervisor's process, to wait for its end. `None` where it has ended already.
+    pub fn process(&self) -> Option<AsyncFd<OwnedFd>> {
+        let socket = self.to.get_ref().as_ref();
+        let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
+        watch_descriptor(pidfd_open(peer.pid, PidfdFlags::empty()).ok()?).ok()
     }
 
     /// Waits for what the supervisor says next. May be dropped half-way.

@@ -175,7 +175,7 @@ impl Control {
             tracing::warn!("{}", error.chain().join(": "));
         }
         if let Ok(Some(owned)) = self.instances.own(instance, usize::MAX)
-            && let Err(error) = Instances::delete(owned)
+            && let Err(error) = Instances::delete(&self.state_dir, owned)
         {
             tracing::warn!("{}", error.chain().join(": "));
         }
@@ -252,7 +252,7 @@ impl Control {
         };
         let socket = match &observed {
             Some(observed) => socket_of(observed),
-            None => Some(usual_socket(&self.state_dir, &instance)),
+            None => Some(instance.socket(&self.state_dir)),
         };
         if let Some(socket) = socket {
             match self.end(&instance, &socket, Operation::Delete).await {
@@ -264,7 +264,7 @@ impl Control {
             return Ok(observed);
         }
         match self.instances.own(&instance, usize::MAX)? {
-            Some(owned) => Instances::delete(owned)?,
+            Some(owned) => Instances::delete(&self.state_dir, owned)?,
             None if !instance.folder.exists() => {}
             None => {
                 let message = format!("the {} `{id}` is being started or stopped", self.kind.noun());
@@ -276,9 +276,9 @@ impl Control {
 
     /// Has a supervisor end its machine, and waits until it is gone itself.
     async fn end(&self, instance: &Instance, socket: &Path, operation: Operation) -> Result<()> {
-        let ended = match Call::start(socket, operation).await {
-            Ok(call) => call.done().await.map(drop),
-            Err(error) => Err(error),
+        let (process, ended) = match Call::start(socket, operation).await {
+            Ok(call) => (call.process(), call.done().await.map(drop)),
+            Err(error) => (None, Err(error)),
         };
         match ended {
             // An older or newer supervisor still understands this.
@@ -288,6 +288,11 @@ impl Control {
             // Its socket was taken away, as a runtime folder is when its user logs out; or it is ending already.
             Err(error) if error.kind() == ErrorKind::WrongState => end_unheard(instance).ok_or(error)??,
             ended => ended?,
+        }
+        if let Some(process) = process {
+            let late = || format!("the supervisor of `{}` does not end", instance.id);
+            let ended = tokio::time::timeout(GONE_LIMIT, process.readable()).await;
+            ended.failing(ErrorKind::Timeout, late)?.map(drop).doing(late)?;
         }
         self.until_unlocked(instance).await
     }
@@ -308,11 +313,6 @@ impl Control {
         let observed = self.instances.find(id)?;
         socket_of(&observed).ok_or_else(|| not_started(&observed))
     }
-}
-
-/// Where the supervisor of an instance listens, unless its record says otherwise.
-pub(super) fn usual_socket(state_dir: &StateDir, instance: &Instance) -> PathBuf {
-    state_dir.runtime().join(format!("{}.sock", instance.id))
 }
 
 fn socket_of(observed: &Observed) -> Option<PathBuf> {

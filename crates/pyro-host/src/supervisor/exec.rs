@@ -17,8 +17,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
+
+/// How often an entry that the host had no room for is tried again.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs a command to its end. Whatever ends it, the history tells.
 pub(super) async fn exec(
@@ -70,7 +74,7 @@ fn beginning(shared: &Shared, request: &ExecRequest) -> HistoryEntry {
 
 /// Completes the history entry. The error of a command that was not seen to its end comes back.
 async fn end(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     mut recording: Recording,
     outcome: Result<crate::conversation::Outcome>,
 ) -> Result<HistoryEntry> {
@@ -89,7 +93,11 @@ async fn end(
             Some(error)
         }
     };
-    let ended = recording.end();
+    let entry = recording.entry.clone();
+    if let Err(error) = recording.end() {
+        tracing::warn!("{}", error.chain().join(": "));
+        tokio::spawn(end_later(Arc::clone(shared), recording));
+    }
     shared.history_changed.send_modify(|count| *count += 1);
     if shared.instance.kind == InstanceKind::Workspace {
         shared.touch();
@@ -97,8 +105,16 @@ async fn end(
     }
     match failure {
         Some(error) => Err(error),
-        None => ended,
+        None => Ok(HistoryEntry { running: false, ..entry }),
     }
+}
+
+/// Completes an entry for which the host had no room, as soon as it has.
+async fn end_later(shared: Arc<Shared>, mut recording: Recording) {
+    while recording.end().is_err() {
+        tokio::time::sleep(RECORD_AGAIN).await;
+    }
+    shared.history_changed.send_modify(|count| *count += 1);
 }
 
 /// What a shell says of a command that cannot be started.

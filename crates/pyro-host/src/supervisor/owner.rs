@@ -1,7 +1,6 @@
 //! The owner of a machine: one task that waits for whatever happens, asks the lifecycle what follows, and does it.
 
 use super::backend::{Backend, Begun, begin};
-use super::control::usual_socket;
 use super::deadline::Deadline;
 use super::detach::SupervisorDescriptors;
 use super::launch::{News, Order};
@@ -111,7 +110,7 @@ impl Owner {
         let Order { state_dir, instance, creating } = order;
         let mut record = instance.read_record()?;
         make_private_dir(state_dir.runtime())?;
-        let socket = usual_socket(&state_dir, &instance);
+        let socket = instance.socket(&state_dir);
         let listener = socket::listen(&socket)?;
         let pyro = env!("CARGO_PKG_VERSION").into();
         record.supervisor = Some(SupervisorRecord { pid: std::process::id(), socket: socket.clone(), pyro });
@@ -175,6 +174,8 @@ impl Owner {
 
     /// Waits for the next thing that happens. May be dropped half-way.
     async fn event(&mut self, lifeline: &mut UnixStream) -> Event {
+        // Outside of the loop: clients that come all the time must not put it off.
+        let mut room_check = std::pin::pin!(tokio::time::sleep(ROOM_CHECK));
         loop {
             let has_creator = matches!(self.state, State::Starting { creating: true } | State::Seeding);
             let is_paused = matches!(*self.shared.phase.borrow(), Phase::Paused(_));
@@ -192,15 +193,23 @@ impl Owner {
                 event = machine_event(&mut self.machine) => match event {
                     MachineEvent::Ended(why) => return Event::MachineEnded(why),
                     MachineEvent::Paused { reason } => self.pause(reason),
-                    MachineEvent::Resumed => drop(self.shared.phase.send_replace(Phase::Running)),
+                    MachineEvent::Resumed => self.go_on(),
                 },
                 Ok((stream, _)) = self.listener.accept() => {
                     self.clients.spawn(serve(Arc::clone(&self.shared), stream));
                 }
                 Some(_) = self.clients.join_next(), if !self.clients.is_empty() => {}
-                () = tokio::time::sleep(ROOM_CHECK), if is_paused => self.try_again().await,
+                () = &mut room_check, if is_paused => {
+                    room_check.as_mut().reset(tokio::time::Instant::now() + ROOM_CHECK);
+                    self.try_again().await;
+                }
             }
         }
+    }
+
+    fn go_on(&self) {
+        let is_seeding = self.state == State::Seeding;
+        self.shared.phase.send_replace(if is_seeding { Phase::Seeding } else { Phase::Running });
     }
 
     fn pause(&self, reason: PauseReason) {
@@ -312,7 +321,7 @@ impl Owner {
 
     fn delete_files(&mut self) -> Result<()> {
         let Some(lock) = self.lock.take() else { return Ok(()) };
-        Instances::delete(OwnedInstance { instance: self.shared.instance.clone(), lock })
+        Instances::delete(&self.state_dir, OwnedInstance { instance: self.shared.instance.clone(), lock })
     }
 
     fn answer_seeded(&mut self, event: &Event) {

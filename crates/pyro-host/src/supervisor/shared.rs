@@ -54,6 +54,7 @@ const REASON_LIMIT: Duration = Duration::from_secs(2);
 
 impl Shared {
     pub(super) fn new(instance: Instance, record: InstanceRecord, wishes: mpsc::Sender<Wish>) -> Self {
+        instance.history().end_interrupted();
         let last = instance.history().sequences().last().copied().unwrap_or(0);
         Self {
             instance,
