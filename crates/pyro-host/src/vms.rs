@@ -3,7 +3,7 @@
 
 use crate::command::Command;
 use crate::conversation::Stdin;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{InstanceKind, InstanceRecord, InstanceState, Observed};
 use crate::start::StartEvent;
@@ -11,7 +11,7 @@ use crate::state_dir::StateDir;
 use crate::supervisor::{Control, PersistentSpec};
 use crate::vm::accelerator::Accelerator;
 use crate::workspace::{ExecResult, ExecSpec, OutputEvents};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
 
@@ -23,7 +23,6 @@ pub struct VmStatus {
     /// The name of its environment.
     pub environment: String,
     /// `created`, `started`, `stopped` or `failed`.
-    #[serde(serialize_with = "state_name")]
     pub state: InstanceState,
     /// Why it failed, or what went wrong when it was stopped.
     pub failure: Option<String>,
@@ -135,10 +134,14 @@ impl Vms {
         // Only a VM that could have run the command is used up by it.
         self.control.socket(id)?;
         spec.validate()?;
-        let result = crate::workspace::exec_in(&self.control, id, spec, stdin, events).await;
+        let result = crate::workspace::exec_in(&self.control, id, spec, stdin, events, true).await;
         let deleted = self.control.delete(id).await;
         let result = result?;
-        deleted?;
+        match deleted {
+            // It went by itself, at the end of its time to live, or somebody else deleted it. Its command had ended.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            deleted => drop(deleted?),
+        }
         let ExecResult { command, stdout, stderr, exit_code, duration_ms, .. } = result;
         let ExecResult { workspace_id, execution_mode, timed_out, truncated, .. } = result;
         Ok(VmExecResult {
@@ -213,8 +216,4 @@ impl VmStatus {
             network_enabled: record.network_enabled,
         }
     }
-}
-
-fn state_name<S: Serializer>(state: &InstanceState, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.name())
 }

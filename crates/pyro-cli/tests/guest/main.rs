@@ -11,6 +11,7 @@ mod exec_history;
 mod faults;
 mod home;
 mod kills;
+mod late_kills;
 mod lifecycle;
 mod lifecycle_failures;
 mod results;

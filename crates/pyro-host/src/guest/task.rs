@@ -18,6 +18,11 @@ impl TaskWords {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// Whether it wrote nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The error that they tell.
     pub fn into_error(self, task: &Task) -> Error {
         self.into_error_of(describe(task))
@@ -65,9 +70,7 @@ fn of_failure(doing: String, failure: &TaskFailure) -> Error {
             "sockets, FIFOs and devices stay where they are: delete it, or export what is beside it",
         ),
         TaskFailureKind::Malformed => (ErrorKind::InvalidArgument, "nothing was changed"),
-        TaskFailureKind::Io => {
-            (ErrorKind::Io, "nothing was lost; `pyro workspace exec ID -- dmesg` may say more")
-        }
+        TaskFailureKind::Io => (ErrorKind::Io, "`pyro workspace exec ID -- dmesg` may say more"),
     };
     Error::new(kind, doing).with_source(printable(&failure.to_string())).with_hint(hint)
 }

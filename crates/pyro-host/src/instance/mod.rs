@@ -8,6 +8,7 @@
 //! record.json       what it is and which state it was left in
 //! disk              its disk, sparse
 //! history/          its commands, with their whole output
+//! activity          empty; its time says when something was last done
 //! supervisor.log    what its supervisor had to say
 //! ```
 
@@ -19,7 +20,7 @@ pub use history::{History, HistoryEntry};
 pub use record::{InstanceRecord, InstanceState, SeedMode, SeedRecord, SupervisorRecord};
 pub use store::{Instances, Observed, OwnedInstance};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::state_dir::StateDir;
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
@@ -149,20 +150,38 @@ impl Instance {
     /// # Errors
     /// `not_found` when there is none, `io` when it cannot be read or is damaged.
     pub fn read_record(&self) -> Result<InstanceRecord> {
-        record::read(&self.record_path()).map_err(|error| match error.kind() {
+        let mut record = record::read(&self.record_path()).map_err(|error| match error.kind() {
             ErrorKind::NotFound => self.not_found(),
             _ => error,
-        })
+        })?;
+        let touched = std::fs::metadata(self.activity()).and_then(|file| file.modified()).ok();
+        let touched = touched.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        if let Some(touched) = touched {
+            record.last_activity_at = record.last_activity_at.max(touched.as_secs_f64());
+        }
+        Ok(record)
+    }
+
+    /// Something was done with it just now. The time of an empty file tells, so that the record need not be written.
+    pub fn touch(&self) -> Result<()> {
+        let path = self.activity();
+        let doing = || format!("could not touch `{}`", path.display());
+        let file = std::fs::File::options().create(true).append(true).open(&path).doing(doing)?;
+        file.set_modified(std::time::SystemTime::now()).doing(doing)
+    }
+
+    fn activity(&self) -> PathBuf {
+        self.folder.join("activity")
+    }
+
+    /// Whether its record can be read by no version of pyro. One that could not be read just now is not damaged.
+    pub fn is_damaged(&self) -> bool {
+        record::is_damaged(&self.record_path())
     }
 
     /// Writes its record. Only for its owner.
     pub fn write_record(&self, record: &InstanceRecord) -> Result<()> {
         record::write(&self.record_path(), record)
-    }
-
-    /// The same without waiting for the host's disk: for what changes with every command.
-    pub fn write_record_unsynced(&self, record: &InstanceRecord) -> Result<()> {
-        record::write_unsynced(&self.record_path(), record)
     }
 
     /// The error of who asks for one that is not there.

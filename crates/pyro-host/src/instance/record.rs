@@ -3,7 +3,7 @@
 use super::{InstanceId, InstanceKind};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
-use crate::state_dir::{write_atomically, write_atomically_unsynced};
+use crate::state_dir::write_atomically;
 use crate::vm::VmSpec;
 use crate::vm::accelerator::{Accelerator, AcceleratorChoice};
 use serde::{Deserialize, Serialize};
@@ -142,7 +142,6 @@ impl Default for SeedRecord {
 }
 
 pub(super) fn read(path: &Path) -> Result<InstanceRecord> {
-    let damaged = || format!("the record `{}` is damaged", path.display());
     let doing = || format!("could not read the record `{}`", path.display());
     let metadata = match fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -151,12 +150,31 @@ pub(super) fn read(path: &Path) -> Result<InstanceRecord> {
         metadata => metadata.doing(doing)?,
     };
     if metadata.len() > MAX_BYTES {
-        return Err(Error::new(ErrorKind::Io, damaged()).with_source("it is too long"));
+        return Err(Error::new(ErrorKind::Io, damaged(path)).with_source("it is too long"));
     }
-    let bytes = fs::read(path).doing(doing)?;
+    parse(path, &fs::read(path).doing(doing)?)
+}
+
+/// Whether there is a record that was read and is none, not even one of a newer version: it never will be one.
+pub(super) fn is_damaged(path: &Path) -> bool {
+    if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > MAX_BYTES) {
+        return true;
+    }
+    let is_none = |bytes: Vec<u8>| {
+        parse(path, &bytes).is_err_and(|error| error.kind() != ErrorKind::VersionMismatch)
+    };
+    fs::read(path).is_ok_and(is_none)
+}
+
+fn damaged(path: &Path) -> String {
+    format!("the record `{}` is damaged", path.display())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<InstanceRecord> {
+    let damaged = || damaged(path);
     let hint = "delete it with `pyro workspace delete`; what it stood for cannot be started";
     let value: serde_json::Value =
-        serde_json::from_slice(&bytes).doing(damaged).map_err(|error| error.with_hint(hint))?;
+        serde_json::from_slice(bytes).doing(damaged).map_err(|error| error.with_hint(hint))?;
     let format = value["format"].as_u64();
     if format.is_some_and(|format| format > u64::from(FORMAT)) {
         let message = format!("the record `{}` was written by a newer pyro", path.display());
@@ -167,10 +185,6 @@ pub(super) fn read(path: &Path) -> Result<InstanceRecord> {
 
 pub(super) fn write(path: &Path, record: &InstanceRecord) -> Result<()> {
     write_atomically(path, &json(record)?)
-}
-
-pub(super) fn write_unsynced(path: &Path, record: &InstanceRecord) -> Result<()> {
-    write_atomically_unsynced(path, &json(record)?)
 }
 
 fn json(record: &InstanceRecord) -> Result<Vec<u8>> {

@@ -7,13 +7,13 @@ use super::host_agent::HostAgent;
 use super::lifecycle::State;
 use super::relay;
 use super::shared::Shared;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::execution_mode::{ExecutionMode, may_replace};
 use crate::guest::Connection;
 use crate::instance::{InstanceKind, InstanceRecord};
 use crate::start::{self, MachineDisk, StartEvent, StartSpec, StartedMachine};
 use crate::state_dir::StateDir;
-use crate::vm::machine::{Machine, MachineEvent, PowerOff};
+use crate::vm::machine::{Machine, MachineEvent, PauseReason, PowerOff};
 use pyro_protocol::task::Task;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,7 +34,13 @@ pub(super) struct Begun {
     pub(super) backend: Backend,
     /// Why it is on the host, where a machine was tried first.
     pub(super) instead: Option<String>,
+    /// What went wrong on the way, and does not keep it from being used.
+    pub(super) warning: Option<String>,
 }
+
+/// How long the opening of a workspace may take: to finish a sync of a hundred thousand files, an emulated machine on a
+/// busy host needs minutes.
+const OPEN_LIMIT: Duration = Duration::from_secs(600);
 
 impl Backend {
     /// The channel to the agent.
@@ -81,7 +87,7 @@ impl Backend {
 /// Starts what the record tells of and, where it was used before, opens its workspace again.
 pub(super) async fn begin(state_dir: &StateDir, shared: &Shared, state: State) -> Result<Begun> {
     let record = shared.record().clone();
-    let (backend, instead) = match record.execution_mode {
+    let (mut backend, instead) = match record.execution_mode {
         ExecutionMode::HostCompat => (on_host(shared).await?, None),
         ExecutionMode::Guest => match in_guest(state_dir, shared, &record).await {
             Err(error) if is_replaced_by_host(&record, &error) => {
@@ -95,16 +101,42 @@ pub(super) async fn begin(state_dir: &StateDir, shared: &Shared, state: State) -
     };
     shared.connect(backend.connection().clone());
     let is_creating = matches!(state, State::Starting { creating: true });
+    let mut warning = None;
     if shared.instance.kind == InstanceKind::Workspace && !is_creating {
-        shared.guest_now()?.open_workspace().await?;
-        relay::alone(shared, Task::Recover).await?;
+        warning = open_again(shared, &mut backend).await?;
     }
-    Ok(Begun { backend, instead })
+    Ok(Begun { backend, instead, warning })
+}
+
+/// Opens the workspace of a machine that was used before, and finishes what a sync left. A sync that cannot be finished
+/// is a warning: everything else is there.
+async fn open_again(shared: &Shared, backend: &mut Backend) -> Result<Option<String>> {
+    let opening = async {
+        shared.guest_now()?.open_workspace().await?;
+        Ok(match relay::alone(shared, Task::Recover).await {
+            Ok(None) => None,
+            Ok(Some(error)) | Err(error) => Some(error.chain().join(": ")),
+        })
+    };
+    let doing = || "could not open the workspace in its machine".to_owned();
+    tokio::select! {
+        opened = opening => opened,
+        event = backend.event() => Err(match event {
+            MachineEvent::Paused { reason: PauseReason::HostDiskFull } => Error::new(ErrorKind::DiskFull, doing())
+                .with_source(PauseReason::HostDiskFull.to_string())
+                .with_hint(format!("free some space where `{}` is, then start it again", shared.instance.folder.display())),
+            MachineEvent::Paused { reason } => Error::new(ErrorKind::StartFailed, doing()).with_source(reason.to_string()),
+            MachineEvent::Ended(why) => Error::new(ErrorKind::StartFailed, doing()).with_source(why),
+            MachineEvent::Resumed => Error::new(ErrorKind::StartFailed, doing()),
+        }),
+        () = tokio::time::sleep(OPEN_LIMIT) => Err(Error::new(ErrorKind::StartFailed, doing())
+            .with_source(format!("not done within {} s", OPEN_LIMIT.as_secs()))),
+    }
 }
 
 /// Whether the host may stand in for a machine that could not be started with this error. What was used before has its
 /// files in a disk, where the host cannot get at them.
-pub(super) fn is_replaced_by_host(record: &InstanceRecord, error: &crate::error::Error) -> bool {
+pub(super) fn is_replaced_by_host(record: &InstanceRecord, error: &Error) -> bool {
     record.allow_host_compat && record.start_count == 0 && may_replace(error)
 }
 

@@ -13,6 +13,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use serde_json::Value;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use tokio::io::unix::AsyncFd;
@@ -149,8 +150,11 @@ pub fn end_unheard(instance: &Instance) -> Option<Result<()>> {
     // First the process, then the look at it: its number cannot become another's in between.
     let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let files = std::fs::read_dir(format!("/proc/{}/fd", pid.as_raw_nonzero())).ok()?;
-    let holds_folder =
-        files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == instance.folder));
+    let folder = std::fs::metadata(&instance.folder).ok()?;
+    let holds_folder = files.flatten().any(|file| {
+        std::fs::metadata(file.path())
+            .is_ok_and(|found| (found.dev(), found.ino()) == (folder.dev(), folder.ino()))
+    });
     let end = || {
         pidfd_send_signal(&process, Signal::TERM)
             .doing(|| format!("could not end the supervisor (process {pid:?})"))

@@ -198,6 +198,7 @@ impl Control {
         let Some(owned) = self.instances.own(&instance, self.max_active)? else {
             return self.already_started(self.instances.find(id)?);
         };
+        no_longer_started(&instance, &record)?;
         launch(&self.executable, &self.state_dir, owned, false).await?;
         self.instances.find(id)
     }
@@ -236,7 +237,7 @@ impl Control {
     /// Stops one and keeps its files. One that is not started stays as it is.
     pub async fn stop(&self, id: &str) -> Result<Observed> {
         let observed = self.instances.find(id)?;
-        if let Some(socket) = socket_of(&observed) {
+        if let Some(socket) = socket_of(&self.state_dir, &observed) {
             self.end(&observed.instance, &socket, Operation::Stop).await?;
         }
         self.instances.find(id)
@@ -251,7 +252,7 @@ impl Control {
             Err(_) => None,
         };
         let socket = match &observed {
-            Some(observed) => socket_of(observed),
+            Some(observed) => socket_of(&self.state_dir, observed),
             None => Some(instance.socket(&self.state_dir)),
         };
         if let Some(socket) = socket {
@@ -286,7 +287,11 @@ impl Control {
             // It went while it was asked to.
             Err(error) if error.kind() == ErrorKind::GuestUnreachable => {}
             // Its socket was taken away, as a runtime folder is when its user logs out; or it is ending already.
-            Err(error) if error.kind() == ErrorKind::WrongState => end_unheard(instance).ok_or(error)??,
+            Err(error) if error.kind() == ErrorKind::WrongState => {
+                if let Some(ended) = end_unheard(instance) {
+                    ended?;
+                }
+            }
             ended => ended?,
         }
         if let Some(process) = process {
@@ -311,13 +316,24 @@ impl Control {
     /// `not_found`, or `wrong_state` that says which state it is in and what to do.
     pub fn socket(&self, id: &str) -> Result<PathBuf> {
         let observed = self.instances.find(id)?;
-        socket_of(&observed).ok_or_else(|| not_started(&observed))
+        socket_of(&self.state_dir, &observed).ok_or_else(|| not_started(&observed))
     }
 }
 
-fn socket_of(observed: &Observed) -> Option<PathBuf> {
-    let supervisor = observed.record.supervisor.as_ref().filter(|_| observed.is_owned)?;
-    Some(supervisor.socket.clone())
+/// Corrects the record of one whose supervisor was killed, before somebody takes it for started: its lock is held again.
+fn no_longer_started(instance: &Instance, observed: &InstanceRecord) -> Result<()> {
+    let mut record = instance.read_record()?;
+    if record.state == InstanceState::Started {
+        (record.state, record.failure) = (InstanceState::Failed, observed.failure.clone());
+    }
+    record.supervisor = None;
+    instance.write_record(&record)
+}
+
+/// Where the supervisor of one listens that has one. Before it is ready its record does not say so.
+fn socket_of(state_dir: &StateDir, observed: &Observed) -> Option<PathBuf> {
+    let recorded = observed.record.supervisor.as_ref().map(|supervisor| supervisor.socket.clone());
+    observed.is_owned.then(|| recorded.unwrap_or_else(|| observed.instance.socket(state_dir)))
 }
 
 fn not_started(observed: &Observed) -> Error {

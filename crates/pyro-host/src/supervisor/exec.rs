@@ -1,7 +1,7 @@
 //! A command for a client: its output goes to the history and to the client, its input comes from there.
 
 use super::server::{FromClient, ToClient};
-use super::shared::Shared;
+use super::shared::{Phase, Shared};
 use super::wire::{ExecRequest, Kind, Reply, STDIN_WINDOW};
 use crate::clock::unix_time;
 use crate::command::{ExecFailure, WORKSPACE_PATH};
@@ -33,9 +33,13 @@ pub(super) async fn exec(
 ) -> Result<Value> {
     request.command.validate()?;
     let timeout = validate_timeout(request.timeout_seconds)?;
-    let execution = shared.guest()?.exec(request.command.to_exec(timeout, request.stdin))?;
+    let guest = shared.guest()?;
     let recording = shared.instance.history().begin(beginning(shared, &request))?;
     let sequence = recording.entry.sequence;
+    let execution = match guest.exec(request.command.to_exec(timeout, request.stdin)) {
+        Ok(execution) => execution,
+        Err(error) => return Err(end(shared, recording, Err(error)).await.err().unwrap_or_else(client_gone)),
+    };
     shared.history_changed.send_modify(|count| *count += 1);
     let mut sink = Sink { shared: Arc::clone(shared), recording, to: Arc::clone(to) };
     let started = Reply::Started { sequence };
@@ -111,10 +115,19 @@ async fn end(
 
 /// Completes an entry for which the host had no room, as soon as it has.
 async fn end_later(shared: Arc<Shared>, mut recording: Recording) {
-    while recording.end().is_err() {
+    while let Err(error) = recording.end() {
+        let is_over = matches!(*shared.phase.borrow(), Phase::Ending { .. });
+        if is_over || !is_for_want_of_room(&error) {
+            return;
+        }
         tokio::time::sleep(RECORD_AGAIN).await;
     }
     shared.history_changed.send_modify(|count| *count += 1);
+}
+
+fn is_for_want_of_room(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
 }
 
 /// What a shell says of a command that cannot be started.

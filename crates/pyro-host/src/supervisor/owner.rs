@@ -16,6 +16,7 @@ use pyro_protocol::task::Task;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +30,12 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long clients may take to hear the last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// As many clients are served at a time; more wait.
+const MAX_CLIENTS: usize = 512;
+
+/// How long to wait where no client can be accepted, as without descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// How often a machine that waits for room on the host's disk is given another chance.
 const ROOM_CHECK: Duration = Duration::from_secs(1);
@@ -86,6 +93,9 @@ async fn tell(lifeline: &mut UnixStream, news: &News) {
     }
 }
 
+/// A machine that turns itself off, and how that went.
+type Stopping = Pin<Box<dyn Future<Output = (Backend, Result<PowerOff>)> + Send>>;
+
 /// See the module.
 struct Owner {
     state_dir: StateDir,
@@ -93,6 +103,10 @@ struct Owner {
     state: State,
     lock: Option<DirLock>,
     machine: Option<Backend>,
+    /// The machine on its way to its end.
+    stopping: Option<Stopping>,
+    /// What went wrong on the way to here, and is told with the state.
+    warning: Option<String>,
     /// Why it is on the host, where a machine was tried and could not be started.
     host_compat: Option<String>,
     why_not: Option<Error>,
@@ -126,6 +140,8 @@ impl Owner {
             state: State::Starting { creating },
             lock: Some(lock),
             machine: None,
+            stopping: None,
+            warning: None,
             host_compat: None,
             why_not: None,
             deadline,
@@ -160,8 +176,8 @@ impl Owner {
 
     fn started(&mut self, started: Result<Begun>) -> Event {
         match started {
-            Ok(Begun { backend, instead }) => {
-                (self.machine, self.host_compat) = (Some(backend), instead);
+            Ok(Begun { backend, instead, warning }) => {
+                (self.machine, self.host_compat, self.warning) = (Some(backend), instead, warning);
                 Event::Ready
             }
             Err(error) => {
@@ -195,9 +211,17 @@ impl Owner {
                     MachineEvent::Paused { reason } => self.pause(reason),
                     MachineEvent::Resumed => self.go_on(),
                 },
-                Ok((stream, _)) = self.listener.accept() => {
-                    self.clients.spawn(serve(Arc::clone(&self.shared), stream));
+                (machine, ended) = stopped(&mut self.stopping) => {
+                    (self.machine, self.stopping) = (Some(machine), None);
+                    return powered_off(ended);
                 }
+                accepted = self.listener.accept(), if self.clients.len() < MAX_CLIENTS => match accepted {
+                    Ok((stream, _)) => drop(self.clients.spawn(serve(Arc::clone(&self.shared), stream))),
+                    Err(error) => {
+                        tracing::warn!(%error, "could not accept a client");
+                        tokio::time::sleep(ACCEPT_AGAIN).await;
+                    }
+                },
                 Some(_) = self.clients.join_next(), if !self.clients.is_empty() => {}
                 () = &mut room_check, if is_paused => {
                     room_check.as_mut().reset(tokio::time::Instant::now() + ROOM_CHECK);
@@ -235,26 +259,24 @@ impl Owner {
         while let Some(event) = events.pop() {
             let (state, actions) = self.state.step(event.clone());
             if state == State::Ended && self.state != State::Ended {
-                self.shared.phase.send_replace(Phase::Ending(reason(&event)));
+                let is_gone = actions.contains(&Action::DeleteFiles);
+                self.shared.phase.send_replace(Phase::Ending { why: reason(&event), is_gone });
             }
             self.state = state;
             for action in actions {
-                match self.perform(action, &event, lifeline).await {
-                    Ok(None) => {}
-                    Ok(Some(next)) => events.push(next),
-                    Err(error) => events.extend(self.not_performed(&event, &error)),
+                if let Err(error) = self.perform(action, &event, lifeline).await
+                    && let Some(next) = self.not_performed(&event, &error)
+                {
+                    tell(lifeline, &News::Failed((&error).into())).await;
+                    events.push(next);
+                    break;
                 }
             }
             self.answer_seeded(&event);
         }
     }
 
-    async fn perform(
-        &mut self,
-        action: Action,
-        event: &Event,
-        lifeline: &mut UnixStream,
-    ) -> Result<Option<Event>> {
+    async fn perform(&mut self, action: Action, event: &Event, lifeline: &mut UnixStream) -> Result<()> {
         match action {
             Action::Record(state, failure) => self.record(state, failure)?,
             Action::TellReady => {
@@ -268,8 +290,9 @@ impl Owner {
                 let error = error.unwrap_or_else(|| Error::new(ErrorKind::WrongState, reason(event)));
                 tell(lifeline, &News::Failed((&error).into())).await;
             }
-            Action::PowerOff => return self.power_off().await.map(Some),
+            Action::PowerOff => self.power_off(),
             Action::Kill => {
+                self.stopping = None; // which kills a machine that was about to end
                 if let Some(machine) = self.machine.take() {
                     machine.kill().await?;
                 }
@@ -277,27 +300,33 @@ impl Owner {
             Action::DeleteFiles => self.delete_files()?,
             Action::Exit => self.finish().await,
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// A failure that clients have to know of. Creating fails with it; nothing else stops for it.
+    /// A failure that clients have to know of. What cannot be recorded as started is not: that is the event which
+    /// follows. Nothing else stops for it.
     fn not_performed(&mut self, event: &Event, error: &Error) -> Option<Event> {
         tracing::error!("{}", error.chain().join(": "));
-        let (told, kept) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(wanted, _)| wanted == event);
+        let (told, kept) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|(wanted, _)| is_answered_by(wanted, event));
         self.waiting = kept;
         let told: Vec<(Event, oneshot::Sender<Result<()>>)> = told;
         let report = ErrorReport::from(error);
         for (_, done) in told {
             let _ = done.send(Err(report.clone().into()));
         }
-        (*event == Event::Seeded).then_some(Event::Delete)
+        match event {
+            Event::Seeded => Some(Event::Delete),
+            Event::Ready => Some(Event::StartFailed(error.chain().join(": "))),
+            _ => None,
+        }
     }
 
-    fn record(&self, state: InstanceState, failure: Option<String>) -> Result<()> {
+    fn record(&mut self, state: InstanceState, failure: Option<String>) -> Result<()> {
         let mut record = self.shared.record();
         record.state = state;
-        record.failure = failure;
+        record.failure = failure.or_else(|| self.warning.take());
         if state == InstanceState::Started {
             record.start_count += 1;
             self.shared.phase.send_replace(Phase::Running);
@@ -307,16 +336,14 @@ impl Owner {
         self.shared.instance.write_record(&record)
     }
 
-    async fn power_off(&mut self) -> Result<Event> {
-        let why = "it is being stopped".to_owned();
-        self.shared.phase.send_replace(Phase::Ending(why));
-        let Some(machine) = &mut self.machine else { return Ok(Event::PoweredOff { trouble: None }) };
-        let trouble = match machine.power_off(POWER_OFF_LIMIT).await {
-            Ok(PowerOff::Clean) => None,
-            Ok(PowerOff::Unclean(why)) => Some(format!("it did not stop in order: {why}")),
-            Err(error) => Some(error.chain().join(": ")),
-        };
-        Ok(Event::PoweredOff { trouble })
+    fn power_off(&mut self) {
+        self.shared.phase.send_replace(Phase::Ending { why: "it is being stopped".into(), is_gone: false });
+        if let Some(mut machine) = self.machine.take() {
+            self.stopping = Some(Box::pin(async move {
+                let ended = machine.power_off(POWER_OFF_LIMIT).await;
+                (machine, ended)
+            }));
+        }
     }
 
     fn delete_files(&mut self) -> Result<()> {
@@ -341,6 +368,8 @@ impl Owner {
         for (_, done) in self.waiting.drain(..) {
             let _ = done.send(Ok(()));
         }
+        self.wishes.close();
+        while self.wishes.try_recv().is_ok() {} // dropped, which tells whoever waits
         let all = async { while self.clients.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
     }
@@ -357,6 +386,27 @@ fn reason(event: &Event) -> String {
         Event::CreatorGone => "its creator went away before it was ready".into(),
         Event::Ready | Event::Seeded => "it has ended".into(),
     }
+}
+
+/// Whether somebody who wanted the one is to hear of the other.
+fn is_answered_by(wanted: &Event, event: &Event) -> bool {
+    wanted == event || *wanted == Event::Stop && matches!(event, Event::PoweredOff { .. })
+}
+
+async fn stopped(stopping: &mut Option<Stopping>) -> (Backend, Result<PowerOff>) {
+    match stopping {
+        Some(stopping) => stopping.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn powered_off(ended: Result<PowerOff>) -> Event {
+    let trouble = match ended {
+        Ok(PowerOff::Clean) => None,
+        Ok(PowerOff::Unclean(why)) => Some(format!("it did not stop in order: {why}")),
+        Err(error) => Some(error.chain().join(": ")),
+    };
+    Event::PoweredOff { trouble }
 }
 
 async fn machine_event(machine: &mut Option<Backend>) -> MachineEvent {

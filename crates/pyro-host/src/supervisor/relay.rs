@@ -11,6 +11,9 @@ use serde_json::Value;
 use std::sync::Arc;
 
 /// Has the guest do a piece of work, and passes the tree on in either direction.
+///
+/// Work that changes the workspace is never cut short from here: a sync that has its whole tree may have been committed,
+/// and is finished whatever becomes of its client; without the end of its tree the guest throws it away by itself.
 pub(super) async fn relay(
     shared: &Arc<Shared>,
     task: Task,
@@ -20,17 +23,38 @@ pub(super) async fn relay(
     allow(shared, &task)?;
     let mut execution = shared.guest()?.task(task.clone())?;
     let sender = execution.stdin();
+    let changes_files = matches!(task, Task::Sync { .. } | Task::Seed { .. });
+    let mut work = Box::pin(down(execution, task.clone(), Arc::clone(to)));
     let done = tokio::select! {
-        done = down(execution, &task, to) => done,
-        error = up(from, sender) => Err(error),
-        error = shared.interrupted() => Err(error),
+        done = &mut work => done,
+        error = up(from, sender, changes_files) => Err(error),
+        error = shared.interrupted() => {
+            if changes_files {
+                tokio::spawn(work);
+            }
+            Err(error)
+        }
     };
-    if matches!(task, Task::Sync { .. }) {
+    let is_sync = matches!(task, Task::Sync { .. });
+    if is_sync {
         shared.touch();
     }
     match done {
         Ok(()) => Ok(Value::Null),
-        Err(error) => Err(shared.explain(error).await),
+        Err(error) => {
+            if is_sync && *shared.phase.borrow() == Phase::Running {
+                tidy_up(shared).await;
+            }
+            Err(shared.explain(error).await)
+        }
+    }
+}
+
+/// Has the guest finish or remove what a sync left that did not end well.
+async fn tidy_up(shared: &Shared) {
+    match alone(shared, Task::Recover).await {
+        Ok(None) => {}
+        Ok(Some(error)) | Err(error) => tracing::warn!("{}", error.chain().join(": ")),
     }
 }
 
@@ -51,8 +75,8 @@ fn allow(shared: &Shared, task: &Task) -> Result<()> {
         .with_hint("a workspace is seeded while it is created, and synced, exported and compared after that"))
 }
 
-/// From the client to the guest. Returns when the client is gone.
-async fn up(from: &mut FromClient, mut sender: Option<StdinSender>) -> Error {
+/// From the client to the guest. Returns when the client is gone, unless its work is to be ended by its end alone.
+async fn up(from: &mut FromClient, mut sender: Option<StdinSender>, ends_by_itself: bool) -> Error {
     loop {
         match from.next().await {
             Ok(Some((Kind::Stdin, bytes))) => {
@@ -64,8 +88,11 @@ async fn up(from: &mut FromClient, mut sender: Option<StdinSender>) -> Error {
             }
             Ok(Some((Kind::End, _))) => sender = None,
             Ok(Some(_)) => return Error::new(ErrorKind::Internal, "a client broke the protocol"),
+            Ok(None) | Err(_) if ends_by_itself => {
+                drop(sender);
+                return std::future::pending().await;
+            }
             Ok(None) | Err(_) => {
-                // Without the end of the tree the guest throws away what it has got.
                 return Error::new(
                     ErrorKind::OutputClosed,
                     "the client is gone, and what it asked for was given up",
@@ -76,7 +103,7 @@ async fn up(from: &mut FromClient, mut sender: Option<StdinSender>) -> Error {
 }
 
 /// From the guest to the client, until the work is done.
-async fn down(mut execution: Execution, task: &Task, to: &ToClient) -> Result<()> {
+async fn down(mut execution: Execution, task: Task, to: ToClient) -> Result<()> {
     let mut words = TaskWords::default();
     loop {
         match execution.next().await? {
@@ -87,13 +114,13 @@ async fn down(mut execution: Execution, task: &Task, to: &ToClient) -> Result<()
                 sent.map_err(|_| Error::new(ErrorKind::OutputClosed, "the client is gone"))?;
             }
             ExecEvent::Exited(exited) if exited.code == Some(0) => return Ok(()),
-            ExecEvent::Exited(_) => return Err(words.into_error(task)),
+            ExecEvent::Exited(_) => return Err(words.into_error(&task)),
         }
     }
 }
 
-/// Has the guest do a piece of work that needs nothing and gives nothing.
-pub(super) async fn alone(shared: &Shared, task: Task) -> Result<()> {
+/// Has the guest do a piece of work that needs nothing and gives nothing. What it has to say all the same is a warning.
+pub(super) async fn alone(shared: &Shared, task: Task) -> Result<Option<Error>> {
     let guest = shared.guest_now()?;
     let mut execution = guest.task(task.clone())?;
     drop(execution.stdin());
@@ -101,7 +128,9 @@ pub(super) async fn alone(shared: &Shared, task: Task) -> Result<()> {
     loop {
         match execution.next().await? {
             ExecEvent::Stderr(bytes) => words.push(&bytes),
-            ExecEvent::Exited(exited) if exited.code == Some(0) => return Ok(()),
+            ExecEvent::Exited(exited) if exited.code == Some(0) => {
+                return Ok((!words.is_empty()).then(|| words.into_error(&task)));
+            }
             ExecEvent::Exited(_) => return Err(words.into_error(&task)),
             ExecEvent::Started { .. } | ExecEvent::Stdout(_) => {}
         }

@@ -2,7 +2,7 @@
 
 use super::lifecycle::Event;
 use super::shared::{Phase, Shared, Wish};
-use super::wire::{self, FrameReader, FrameWriter, Kind, Operation, Reply, Request};
+use super::wire::{self, ExecRequest, FrameReader, FrameWriter, Kind, Operation, Reply, Request};
 use super::{exec, relay};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::instance::SeedRecord;
@@ -56,13 +56,29 @@ async fn answer(shared: &Arc<Shared>, from: &mut FromClient, to: &ToClient) -> R
     wire::check_version(&payload, shared.instance.id.as_str())?;
     let request: Request = wire::message(&payload).failing(ErrorKind::Internal, unheard)?;
     match request.operation {
-        Operation::Exec(request) => exec::exec(shared, request, from, to).await,
+        Operation::Exec(request) => exec_and_delete(shared, request, from, to).await,
         Operation::Task(task) => relay::relay(shared, task, from, to).await,
         Operation::Seeded(seed) => seeded(shared, seed).await,
         Operation::Stop => wish(shared, Event::Stop).await,
         Operation::Delete => wish(shared, Event::Delete).await,
-        Operation::Follow => follow(shared, to).await,
+        Operation::Follow => follow(shared, from, to).await,
     }
+}
+
+/// Runs a command, after which everything may have to go. Nobody waits for that.
+async fn exec_and_delete(
+    shared: &Arc<Shared>,
+    request: ExecRequest,
+    from: &mut FromClient,
+    to: &ToClient,
+) -> Result<Value> {
+    let then_delete = request.then_delete;
+    let result = exec::exec(shared, request, from, to).await;
+    if then_delete {
+        let (done, _) = oneshot::channel();
+        let _ = shared.wishes.send(Wish { event: Event::Delete, done }).await; // it is ending already
+    }
+    result
 }
 
 /// Has the owner do something.
@@ -85,7 +101,7 @@ async fn seeded(shared: &Shared, seed: SeedRecord) -> Result<Value> {
 }
 
 /// Tells of every change of the history until nobody listens or all is over.
-async fn follow(shared: &Shared, to: &ToClient) -> Result<Value> {
+async fn follow(shared: &Shared, from: &mut FromClient, to: &ToClient) -> Result<Value> {
     let mut changes = shared.history_changed.subscribe();
     loop {
         let told = to.lock().await.message(&Reply::Changed).await;
@@ -94,11 +110,12 @@ async fn follow(shared: &Shared, to: &ToClient) -> Result<Value> {
         }
         let over = shared.phase.subscribe();
         let is_over = async move {
-            let _ = { over }.wait_for(|phase| matches!(phase, Phase::Ending(_))).await;
+            let _ = { over }.wait_for(|phase| matches!(phase, Phase::Ending { .. })).await;
         };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return Ok(Value::Null) },
             () = is_over => return Ok(Value::Null),
+            _ = from.next() => return Ok(Value::Null), // it has nothing to say: it is gone
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What the owner of a machine and the tasks of its clients share.
 
 use super::lifecycle::Event;
-use crate::clock::unix_time;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::Connection;
-use crate::instance::{Instance, InstanceRecord};
+use crate::instance::{Instance, InstanceKind, InstanceRecord};
 use crate::vm::machine::PauseReason;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,7 +22,12 @@ pub(super) enum Phase {
     /// Nothing for now: the machine stands still.
     Paused(PauseReason),
     /// Nothing any more.
-    Ending(String),
+    Ending {
+        /// Why.
+        why: String,
+        /// Whether its files are gone with it.
+        is_gone: bool,
+    },
 }
 
 /// A client's wish that the owner carries out, and who waits for that.
@@ -75,10 +79,7 @@ impl Shared {
 
     /// Somebody has done something with the machine. That it cannot be recorded is no reason to fail what was done.
     pub(super) fn touch(&self) {
-        let mut record = self.record();
-        record.last_activity_at = unix_time();
-        let is_over = matches!(*self.phase.borrow(), Phase::Ending(_) | Phase::Seeding);
-        if !is_over && let Err(error) = self.instance.write_record_unsynced(&record) {
+        if let Err(error) = self.instance.touch() {
             tracing::warn!("{}", error.chain().join(": "));
         }
     }
@@ -113,7 +114,7 @@ impl Shared {
     /// Waits until what is under way cannot go on, and says why.
     pub(super) async fn interrupted(&self) -> Error {
         let mut phase = self.phase.subscribe();
-        let over = |phase: &Phase| matches!(phase, Phase::Paused(_) | Phase::Ending(_));
+        let over = |phase: &Phase| matches!(phase, Phase::Paused(_) | Phase::Ending { .. });
         match phase.wait_for(over).await {
             Ok(phase) => self.unavailable(&phase),
             Err(_) => self.unavailable(&Phase::Starting),
@@ -135,17 +136,22 @@ impl Shared {
                 let is_full = *why == PauseReason::HostDiskFull;
                 let kind = if is_full { ErrorKind::DiskFull } else { ErrorKind::WrongState };
                 Error::new(kind, format!("the {noun} `{id}` stands still: {why}")).with_hint(format!(
-                    "free some space where `{}` is: it goes on by itself then, and nothing is lost",
+                    "free some space where `{}` is: it goes on by itself then, and nothing that was written is lost",
                     self.instance.folder.display()
                 ))
             }
-            Phase::Ending(why) => Error::new(
-                ErrorKind::WrongState,
-                format!("the {noun} `{id}` has ended: {why}"),
-            )
-            .with_hint(format!(
-                "`pyro workspace status {id}` tells what is left, `pyro workspace start {id}` brings it back"
-            )),
+            Phase::Ending { why, is_gone: true } => {
+                Error::new(ErrorKind::NotFound, format!("the {noun} `{id}` is gone: {why}"))
+            }
+            Phase::Ending { why, is_gone: false } => {
+                let error = Error::new(ErrorKind::WrongState, format!("the {noun} `{id}` has ended: {why}"));
+                match self.instance.kind {
+                    InstanceKind::Workspace => error.with_hint(format!(
+                        "`pyro workspace status {id}` tells what is left, `pyro workspace start {id}` brings it back"
+                    )),
+                    InstanceKind::Vm => error.with_hint("start_vm brings it back"),
+                }
+            }
             Phase::Starting | Phase::Seeding | Phase::Running => {
                 Error::new(ErrorKind::WrongState, format!("the {noun} `{id}` is still being started"))
                     .with_hint("try again in a moment")

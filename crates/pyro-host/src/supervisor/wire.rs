@@ -105,6 +105,8 @@ pub struct ExecRequest {
     pub timeout_seconds: u64,
     /// Whether the client sends standard input.
     pub stdin: bool,
+    /// Whether everything is deleted afterwards, whatever came of the command and of the client.
+    pub then_delete: bool,
 }
 
 /// What a supervisor answers.

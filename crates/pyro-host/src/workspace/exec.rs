@@ -82,22 +82,23 @@ impl Workspaces {
         stdin: Option<Stdin>,
         events: Option<OutputEvents>,
     ) -> Result<ExecResult> {
-        exec_in(&self.control, id, spec, stdin, events).await
+        exec_in(&self.control, id, spec, stdin, events, false).await
     }
 }
 
-/// Runs a command in whatever has a supervisor.
+/// Runs a command in whatever has a supervisor, which deletes it afterwards if that is wanted.
 pub(crate) async fn exec_in(
     control: &Control,
     id: &str,
     spec: &ExecSpec,
     stdin: Option<Stdin>,
     events: Option<OutputEvents>,
+    then_delete: bool,
 ) -> Result<ExecResult> {
     spec.validate()?;
     let socket = control.socket(id)?;
     let ExecSpec { command, timeout_seconds, capture_bytes } = spec.clone();
-    let request = ExecRequest { command, timeout_seconds, stdin: stdin.is_some() };
+    let request = ExecRequest { command, timeout_seconds, stdin: stdin.is_some(), then_delete };
     let call = Call::start(&socket, Operation::Exec(request)).await?;
     let captures = [Capture::new(capture_bytes), Capture::new(capture_bytes)];
     let running = Running { call, captures, events };
