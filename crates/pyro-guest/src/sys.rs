@@ -198,3 +198,15 @@ pub(crate) fn has_attribute(file: impl AsFd, name: &CStr) -> bool {
     // SAFETY: a null-terminated name that outlives the call; a size of zero asks for no more than the length.
     unsafe { libc::fgetxattr(fd, name.as_ptr(), std::ptr::null_mut(), 0) >= 0 }
 }
+
+/// The type and the mode of what stands under a name, and its `STATX_ATTR_` bits. Follows no link. See `statx(2)`.
+pub(crate) fn mode_and_attributes(directory: impl AsFd, name: &CStr) -> nix::Result<(u32, u64)> {
+    let fd = directory.as_fd().as_raw_fd();
+    let what = libc::STATX_TYPE | libc::STATX_MODE;
+    // SAFETY: it holds only numbers, for which all zeroes is a value.
+    let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: a null-terminated name, and a place for the kernel to write to; both outlive the call.
+    let done = unsafe { libc::statx(fd, name.as_ptr(), libc::AT_SYMLINK_NOFOLLOW, what, &raw mut stat) };
+    Errno::result(done)?;
+    Ok((stat.stx_mode.into(), stat.stx_attributes))
+}

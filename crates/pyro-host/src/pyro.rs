@@ -43,9 +43,9 @@ pub struct Pyro {
 /// What was found to be over, and is gone.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reaped {
-    /// The ids of workspaces whose time to live was over.
+    /// The ids of workspaces whose time to live was over, or whose record was damaged.
     pub workspaces: Vec<String>,
-    /// The ids of VMs whose time to live was over.
+    /// The ids of VMs, likewise.
     pub vms: Vec<String>,
     /// How many that are.
     pub count: usize,
@@ -186,6 +186,11 @@ impl Pyro {
         self.workspaces.logs(id, sequence)
     }
 
+    /// The same after the end of the command, or of the workspace's machine.
+    pub async fn logs_workspace_at_end(&self, id: &str, sequence: Option<u64>) -> Result<Logs> {
+        self.workspaces.logs_at_end(id, sequence).await
+    }
+
     /// Tells the history of a workspace, whole; with `follow` also what comes.
     pub async fn tell_logs_workspace(
         &self,
@@ -288,20 +293,26 @@ impl Pyro {
         self.vms.network_info(id)
     }
 
-    /// Removes workspaces and VMs whose time to live is over. Every look at them does the same.
+    /// Removes workspaces and VMs whose time to live is over, as every look at them does, and those whose record is
+    /// damaged.
     pub fn reap_expired(&self) -> Reaped {
         let reap = |kind| Instances::new(self.state_dir.clone(), kind).reap();
         let (workspaces, vms) = (reap(InstanceKind::Workspace), reap(InstanceKind::Vm));
         Reaped { count: workspaces.len() + vms.len(), workspaces, vms }
     }
 
-    /// The digests of environments that workspaces and VMs stand on.
+    /// The digests of environments that workspaces and VMs stand on, or may stand on: of all that there are, where one
+    /// of them does not tell.
     fn environments_in_use(&self) -> Vec<String> {
-        let digests = |kind| {
-            let (observed, _) = Instances::new(self.state_dir.clone(), kind).list();
-            observed.into_iter().map(|observed| observed.record.environment_digest)
-        };
-        digests(InstanceKind::Workspace).chain(digests(InstanceKind::Vm)).collect()
+        let digests = |kind| Instances::new(self.state_dir.clone(), kind).environment_digests();
+        match (digests(InstanceKind::Workspace), digests(InstanceKind::Vm)) {
+            (Some(workspaces), Some(vms)) => [workspaces, vms].concat(),
+            _ => {
+                let folders =
+                    std::fs::read_dir(self.state_dir.environments()).into_iter().flatten().flatten();
+                folders.filter_map(|folder| folder.file_name().into_string().ok()).collect()
+            }
+        }
     }
 
     /// Examines this host.

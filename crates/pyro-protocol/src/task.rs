@@ -18,7 +18,8 @@ pub enum Task {
         /// The directory that the tree goes to, made if it is missing.
         destination: String,
     },
-    /// Finishes what a sync that was committed had not finished when the machine ended, and removes what others left.
+    /// Finishes what a sync that was committed had not finished when the machine ended, and removes what others left. One
+    /// that cannot be finished is set aside, so that it holds up nobody.
     Recover,
     /// Writes the tree at a path.
     Export {
@@ -41,7 +42,8 @@ pub enum TaskFailureKind {
     NoSpace,
     /// The path is not there.
     NotFound,
-    /// Something of another type stands where an entry has to go.
+    /// Something stands where an entry has to go: a directory that is not empty, or what may not be changed
+    /// (`chattr(1)`).
     InTheWay,
     /// The path leads out of the workspace, or through a link.
     UnsafePath,
@@ -53,7 +55,8 @@ pub enum TaskFailureKind {
     Io,
 }
 
-/// Why a task failed: what it writes to standard error, in postcard.
+/// Why a task failed: what it writes to standard error, in postcard. With the exit code 0 it is a warning: the task is
+/// done, and met what an earlier one left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFailure {
     /// What kind of failure it is.

@@ -14,6 +14,7 @@ const ON_A_WORKSPACE: &[&[&str]] = &[
     &["exec", ID, "--", "true"],
     &["logs", ID],
     &["logs", ID, "--sequence", "1"],
+    &["logs", ID, "--follow"],
     &["sync", "push", ID, "/"],
     &["export", ID, "x", "--output", "/tmp/pyro-nobody-made-this"],
     &["diff", ID],
@@ -72,9 +73,7 @@ fn wrong_usage_says_what_is_missing() {
     missing(&["sync", "push", ID], "<SOURCE_PATH>");
     missing(&["logs", ID, "--sequence", "0"], "--sequence");
     missing(&["diff", ID, "--stat", "--name-only"], "cannot be used with");
-    for words in
-        [&["logs", ID, "--follow"][..], &["create", "debian:12", "--id-only"], &["diff", ID, "--stat"]]
-    {
+    for words in [&["create", "debian:12", "--id-only"][..], &["diff", ID, "--stat"]] {
         let error = &json(&[&["workspace"], words, &["--json"]].concat(), 2)["error"];
         assert_eq!(error["kind"], "invalid_argument", "{error}");
         assert!(error["message"].as_str().unwrap().contains("cannot be used with"), "{error}");
@@ -180,6 +179,8 @@ fn a_workspace_that_is_stopped_says_how_to_start_it() {
         String::from_utf8(logs.stderr).unwrap(),
         format!("[workspace-logs] workspace_id={ID} count=0\n")
     );
+    let logs = in_home(home.path(), &["workspace", "logs", ID, "--follow", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&logs.stdout).unwrap()["count"], 0);
     let stopped = in_home(home.path(), &["workspace", "stop", ID]);
     let line = format!("[workspace-stop] workspace_id={ID} environment=debian:12 state=stopped\n");
     assert_eq!(String::from_utf8(stopped.stderr).unwrap(), line);

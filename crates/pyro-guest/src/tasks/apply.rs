@@ -11,7 +11,7 @@
 use super::directory::{Directory, Kind, access_time, kind};
 use super::failure::{At, Result};
 use super::place::{join, names, split};
-use super::sync::step;
+use super::sync::{fault, step};
 use nix::errno::Errno;
 use nix::fcntl::renameat;
 use nix::sys::stat::{Mode, fchmod, futimens};
@@ -86,6 +86,7 @@ fn place(
     as_name: &[u8],
     aside: &Directory,
 ) -> nix::Result<()> {
+    fault(as_name)?;
     for attempt in 0.. {
         match renameat(from, name, to, as_name) {
             Err(Errno::ENOTDIR | Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST) if attempt < ATTEMPTS => {

@@ -1,11 +1,12 @@
 //! May a tree come into the workspace? Looks, and changes nothing.
 
-use super::directory::{Directory, Kind, kind};
+use super::directory::{Directory, Kind};
 use super::failure::{At, Result, failure};
 use super::place::{Modes, join, names};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, faccessat};
+use pyro_protocol::task::TaskFailure;
 use pyro_protocol::task::TaskFailureKind::{InTheWay, Io, UnsafePath};
 
 /// Checks that a staged tree can be moved to a directory of the workspace.
@@ -19,12 +20,13 @@ pub(crate) fn check(
     let mut target: Option<Directory> = None;
     for name in names(destination) {
         let parent = target.as_ref().unwrap_or(workspace);
-        let stat = parent.stat(name).at(&join(&path, name), "could not look at the destination")?;
-        let Some(stat) = stat else {
-            return check_writable(parent, &path, modes); // nothing is there yet
+        let there = parent.look(name).at(&join(&path, name), "could not look at the destination")?;
+        let Some(there) = there else {
+            check_itself(parent, &path)?; // nothing is there yet
+            return check_writable(parent, &path, modes);
         };
         path = join(&path, name);
-        match kind(&stat) {
+        match there.kind {
             Kind::Directory => {}
             Kind::Symlink => return Err(failure(UnsafePath, &path, "the destination leads through a link")),
             _ => {
@@ -37,7 +39,22 @@ pub(crate) fn check(
         }
         target = Some(parent.child(name).at(&path, "could not open the destination")?);
     }
-    check_directory(staged, target.as_ref().unwrap_or(workspace), &mut path, modes)
+    let target = target.as_ref().unwrap_or(workspace);
+    if !staged.names().at(&path, "could not look at the tree")?.is_empty() {
+        check_itself(target, &path)?;
+    }
+    check_directory(staged, target, &mut path, modes)
+}
+
+/// Checks that a directory that entries come into may be changed.
+fn check_itself(directory: &Directory, path: &[u8]) -> Result<()> {
+    let looked = directory.look(b".").at(path, "could not look at the directory")?;
+    if looked.is_some_and(|looked| looked.is_fixed) { Err(fixed(path)) } else { Ok(()) }
+}
+
+/// To be told before the sync is decided: after that there would be no way on, and none back.
+fn fixed(path: &[u8]) -> TaskFailure {
+    failure(InTheWay, path, "may not be changed: it is immutable or append-only (chattr)")
 }
 
 /// Root may write to any directory.
@@ -51,7 +68,8 @@ fn check_writable(directory: &Directory, path: &[u8], modes: Modes) -> Result<()
     }
 }
 
-/// Checks the entries of a staged directory against a directory that is there.
+/// Checks the entries of a staged directory against a directory that is there. Whatever is there under the name of one
+/// is replaced, or gets its mode and its time, and so must be free to be changed.
 fn check_directory(staged: &Directory, target: &Directory, path: &mut Vec<u8>, modes: Modes) -> Result<()> {
     let doing = "could not look at the workspace";
     let names = staged.names().at(path, doing)?;
@@ -61,8 +79,11 @@ fn check_directory(staged: &Directory, target: &Directory, path: &mut Vec<u8>, m
     for name in names {
         let n_bytes = path.len();
         *path = join(path, &name);
-        let there = target.stat(&name).at(path, doing)?;
-        if there.is_some_and(|there| kind(&there) == Kind::Directory) {
+        let there = target.look(&name).at(path, doing)?;
+        if there.is_some_and(|there| there.is_fixed) {
+            return Err(fixed(path));
+        }
+        if there.is_some_and(|there| there.kind == Kind::Directory) {
             let target = target.child(&name).at(path, doing)?;
             match staged.child_if_any(&name).at(path, doing)? {
                 Some(staged) => check_directory(&staged, &target, path, modes)?,

@@ -3,19 +3,24 @@
 //! Every call takes one name and follows no link, so that nothing leads out of the directory, however deep it is and
 //! whatever a command does to it at the same time. Reading leaves no trace: times of access are not touched.
 
+use crate::sys;
 use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
-use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE};
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 const HOW: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// The attributes of what may not be changed.
+const FIXED: u64 = (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND) as u64;
 
 /// An open directory.
 #[derive(Debug)]
@@ -81,6 +86,22 @@ impl Directory {
         match fstatat(&self.0, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(Errno::ENOENT) => Ok(None),
             stat => stat.map(Some),
+        }
+    }
+
+    /// What stands under a name, and whether it may be changed; `None` when nothing does. One system call, as `stat`.
+    pub(crate) fn look(&self, name: &[u8]) -> nix::Result<Option<Looked>> {
+        let c_name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        match sys::mode_and_attributes(&self.0, &c_name) {
+            Ok((mode, attributes)) => {
+                Ok(Some(Looked { kind: kind_of(mode), is_fixed: attributes & FIXED != 0 }))
+            }
+            Err(Errno::ENOENT) => Ok(None),
+            // A host may keep the call from us.
+            Err(Errno::ENOSYS) => {
+                Ok(self.stat(name)?.map(|stat| Looked { kind: kind(&stat), is_fixed: false }))
+            }
+            Err(errno) => Err(errno),
         }
     }
 
@@ -152,9 +173,21 @@ pub(crate) enum Kind {
     Other,
 }
 
+/// What a look at something told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Looked {
+    pub(crate) kind: Kind,
+    /// Even root may not replace it, nor give it another mode: it is immutable or append-only (see `chattr(1)`).
+    pub(crate) is_fixed: bool,
+}
+
 /// What something is.
 pub(crate) fn kind(stat: &FileStat) -> Kind {
-    match stat.st_mode & S_IFMT {
+    kind_of(stat.st_mode)
+}
+
+fn kind_of(mode: u32) -> Kind {
+    match mode & S_IFMT {
         S_IFDIR => Kind::Directory,
         S_IFREG => Kind::File,
         S_IFLNK => Kind::Symlink,

@@ -17,6 +17,7 @@ mod flush;
 mod import;
 mod open;
 pub(crate) mod place;
+mod stuck;
 mod sync;
 
 #[cfg(test)]
@@ -64,7 +65,7 @@ pub(crate) fn open_arguments(folder: &str) -> Vec<String> {
 }
 
 /// Does a task as the only work of this process: takes a tree from standard input or gives one on standard output, and
-/// says on standard error why it failed.
+/// says on standard error why it failed, or what to warn of though it did not.
 pub fn work(hex: &str, folder: Option<&str>) -> ExitCode {
     let place = folder.map_or_else(Place::of_machine, |folder| Place::Folder(folder.into()));
     exit_code(parsed(hex).and_then(|task| run(&task, &place)))
@@ -73,14 +74,19 @@ pub fn work(hex: &str, folder: Option<&str>) -> ExitCode {
 /// Opens the workspace in a folder of the host as the only work of this process. Ends as [`work`] does.
 pub fn open_folder(folder: &str) -> ExitCode {
     let prepared = prepare_process().at(b"", "could not prepare the process");
-    exit_code(prepared.and_then(|()| open::open(std::path::Path::new(folder))))
+    exit_code(prepared.and_then(|()| open::open(std::path::Path::new(folder))).map(|()| None))
 }
 
-fn exit_code(done: Result<()>) -> ExitCode {
-    let Err(failure) = done else { return ExitCode::SUCCESS };
-    let told = message::encode(&failure).ok().filter(|bytes| bytes.len() <= MAX_TASK_FAILURE);
-    let _ = io::stderr().write_all(&told.unwrap_or_default()); // there is nobody else to tell
-    ExitCode::FAILURE
+/// Tells the failure, or the warning.
+fn exit_code(done: Result<Option<TaskFailure>>) -> ExitCode {
+    let (told, code) = match done {
+        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Some(warning)) => (warning, ExitCode::SUCCESS),
+        Err(failure) => (failure, ExitCode::FAILURE),
+    };
+    let bytes = message::encode(&told).ok().filter(|bytes| bytes.len() <= MAX_TASK_FAILURE);
+    let _ = io::stderr().write_all(&bytes.unwrap_or_default()); // there is nobody else to tell
+    code
 }
 
 fn parsed(hex: &str) -> Result<Task> {
@@ -91,7 +97,8 @@ fn parsed(hex: &str) -> Result<Task> {
         .map_err(|error| wrong(&format!("none: {error}")))
 }
 
-fn run(task: &Task, place: &Place) -> Result<()> {
+/// Gives what there is to warn of.
+fn run(task: &Task, place: &Place) -> Result<Option<TaskFailure>> {
     prepare_process().at(b"", "could not prepare the process")?;
     let doing = "could not take the input and the output";
     let file = |fd: io::Result<std::os::fd::OwnedFd>| fd.map(File::from).at(b"", doing);
@@ -109,15 +116,16 @@ fn prepare_process() -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, most, most)
 }
 
-fn run_in(task: &Task, place: &Place, input: impl Read, output: impl Write) -> Result<()> {
-    match task {
+fn run_in(task: &Task, place: &Place, input: impl Read, output: impl Write) -> Result<Option<TaskFailure>> {
+    let done = match task {
+        Task::Sync { destination } => return sync::sync(input, destination, place),
+        Task::Recover => return sync::recover(place),
         Task::Seed { destination } => seed(input, destination, place),
-        Task::Sync { destination } => sync::sync(input, destination, place),
-        Task::Recover => sync::recover(place),
         Task::Export { path } => export::export(path, place, output),
         Task::Diff { max_text_bytes } => diff::diff(*max_text_bytes, place, output),
         Task::Flush => flush::flush(place),
-    }
+    };
+    done.map(|()| None)
 }
 
 /// Reads a tree into what becomes the workspace, and its baseline, when it is opened.

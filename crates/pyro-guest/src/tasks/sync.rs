@@ -5,23 +5,27 @@
 //!                       may it come into the workspace? is there room? written to the disk
 //! staging/commit-<name> by this rename the sync is decided: from here on it is finished, now or after a restart
 //!                       the tree is moved into the workspace, entry by entry (see `apply`)
-//! staging/done-<name>   by this rename it is carried out; what is left of it is removed
+//! staging/done-<n>      by this rename it is carried out; what is left of it is removed
+//! staging/stuck-<n>     or it can be carried out no further: it is given up, and kept for a while (see `stuck`)
 //! ```
 //!
 //! Only the holder of the lock on `staging` itself looks at the workspace or changes it, so a `commit-` that he finds
-//! is of one who was killed. Any other that nobody holds a lock on is removed: it was never decided, or is done.
+//! is of one who was killed: he finishes it or gives it up. Any other that nobody holds a lock on, and that is not
+//! stuck, is removed: it was never decided, or is done.
 
 use super::apply::{Target, apply};
 use super::check::check;
 use super::directory::Directory;
 use super::failure::{At, Result, failure, refused};
 use super::import::{Counts, import};
-use super::place::{Place, checked};
+use super::place::{Modes, Place, checked};
+use super::stuck::{STUCK, given_up, in_part, next_name, set_aside};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, OFlag, fallocate, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::sys::statvfs::fstatvfs;
 use nix::unistd::syncfs;
+use pyro_protocol::task::TaskFailure;
 use pyro_protocol::task::TaskFailureKind::{Io, NoSpace};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -56,30 +60,50 @@ const ATTEMPTS: u32 = 100;
 type Lock = Flock<OwnedFd>;
 
 /// Reads a tree and brings it to a directory of the workspace. When this returns `Ok` the tree is on the disk; an
-/// error before the sync is decided leaves the workspace as it was.
-pub(crate) fn sync(from: impl Read, destination: &str, place: &Place) -> Result<()> {
+/// error before the sync is decided leaves the workspace as it was. One after that says that a part is in place: it was
+/// told, so that nobody finishes the sync later, over what was changed meanwhile.
+///
+/// Gives the warning that an earlier sync had to be given up.
+pub(crate) fn sync(from: impl Read, destination: &str, place: &Place) -> Result<Option<TaskFailure>> {
     let destination = checked(destination)?;
-    let staging = place.staging()?;
-    let staged = Staged::begin(&staging)?;
-    let decided = decide(from, destination, place, &staging, &staged);
-    let turn = match decided {
-        Ok(turn) => turn,
+    let site = Site::of(place)?;
+    let staged = Staged::begin(&site.staging)?;
+    let (turn, warning) = match decide(from, destination, &site, &staged) {
+        Ok(decided) => decided,
         Err(failure) => {
-            let _ = staging.remove(&staged.name); // else the next one does
+            let _ = site.staging.remove(&staged.name); // else the next one does
             return Err(failure);
         }
     };
-    finish(&staged.decided_name(), &staging, place)?;
+    let name = staged.decided_name();
+    if let Err(failure) = finish(&name, &site) {
+        let _ = set_aside(&name, &site.staging); // else the next one does
+        return Err(failure);
+    }
     drop(turn);
-    Ok(())
+    Ok(warning)
 }
 
-/// Finishes what was decided, and removes what was not.
-pub(crate) fn recover(place: &Place) -> Result<()> {
-    let staging = place.staging()?;
-    let _turn = take_turn(&staging)?;
-    clear(&staging, place)?;
-    syncfs(&staging).at(b"", "could not write to the disk")
+/// Finishes what was decided, and removes what was not. Gives the warning that something had to be given up.
+pub(crate) fn recover(place: &Place) -> Result<Option<TaskFailure>> {
+    let site = Site::of(place)?;
+    let _turn = take_turn(&site.staging)?;
+    let warning = clear(&site)?;
+    syncfs(&site.staging).at(b"", "could not write to the disk")?;
+    Ok(warning)
+}
+
+/// What syncs work on.
+struct Site {
+    staging: Directory,
+    workspace: Directory,
+    modes: Modes,
+}
+
+impl Site {
+    fn of(place: &Place) -> Result<Self> {
+        Ok(Self { staging: place.staging()?, workspace: place.tree()?, modes: place.modes() })
+    }
 }
 
 /// A sync under way.
@@ -115,76 +139,83 @@ impl Staged {
     }
 }
 
-/// Everything up to the rename that decides. Gives the lock on `staging`.
+/// Everything up to the rename that decides. Gives the lock on `staging`, and what there is to warn of.
 fn decide(
     from: impl Read,
     destination: &[u8],
-    place: &Place,
-    staging: &Directory,
+    site: &Site,
     staged: &Staged,
-) -> Result<Lock> {
+) -> Result<(Lock, Option<TaskFailure>)> {
+    let staging = &site.staging;
     let tree = staged.directory.make(TREE, 0o755).at(b"", "could not begin a sync")?;
-    let counts = import(from, &tree, destination, place.modes())?;
+    let counts = import(from, &tree, destination, site.modes)?;
     write_file(&staged.directory, DESTINATION, destination).at(b"", "could not prepare the sync")?;
     let turn = take_turn(staging)?;
-    clear(staging, place)?;
-    check(&tree, &place.tree()?, destination, place.modes())?;
+    let warning = clear(site)?;
+    check(&tree, &site.workspace, destination, site.modes)?;
     reserve(staged, counts, destination)?;
     syncfs(staging).at(b"", "could not write to the disk")?;
     step();
     renameat(staging, staged.name.as_slice(), staging, staged.decided_name().as_slice())
         .at(b"", "could not decide the sync")?;
     step();
-    Ok(turn)
+    Ok((turn, warning))
 }
 
 /// Moves a decided tree into the workspace. May have been begun before, and ended anywhere.
-fn finish(name: &[u8], staging: &Directory, place: &Place) -> Result<()> {
-    let doing = "could not finish the sync";
+fn finish(name: &[u8], site: &Site) -> Result<()> {
+    let (doing, staging) = ("could not finish the sync", &site.staging);
     let staged = staging.child(name).at(b"", doing)?;
     staged.remove(BALLAST).at(b"", doing)?;
     // Makes the decision last, and the room of the ballast free: that is so only once the journal has it.
     syncfs(staging).at(b"", "could not write to the disk")?;
     step();
-    move_tree(&staged, place)?;
-    let done = [DONE, name].concat();
-    staging.remove(&done).at(b"", doing)?; // of a sync that had the same number
+    move_tree(&staged, &site.workspace)?;
+    let done = next_name(DONE, staging).at(b"", doing)?;
     renameat(staging, name, staging, done.as_slice()).at(b"", doing)?;
     step();
-    staging.remove(&done).at(b"", doing)?;
+    let _ = staging.remove(&done); // what was moved aside may be immutable: that is no reason to fail
     syncfs(staging).at(b"", "could not write to the disk")
 }
 
 /// Moves the tree of a decided sync, if it has not been moved yet.
-fn move_tree(staged: &Directory, place: &Place) -> Result<()> {
+fn move_tree(staged: &Directory, workspace: &Directory) -> Result<()> {
     let doing = "could not finish the sync";
     let destination = staged.file(DESTINATION).and_then(|file| file.ok_or(Errno::ENOENT)).at(b"", doing)?;
     let mut path = Vec::new();
     (&destination.0).read_to_end(&mut path).at(b"", doing)?;
-    let target = Target { workspace: &place.tree()?, destination: &path, aside: staged };
+    let target = Target { workspace, destination: &path, aside: staged };
     let mut attempts = 0;
     while let Some(tree) = staged.child_if_any(TREE).at(b"", doing)? {
         match apply(staged, TREE, &tree, &target) {
             // A command may have removed a directory that entries were being moved to. What was not moved is still
             // staged, so that it goes on with that.
             Err(failure) if failure.kind == Io && attempts < ATTEMPTS => attempts += 1,
-            applied => return applied,
+            applied => return applied.map_err(in_part),
         }
     }
     Ok(())
 }
 
-/// Finishes and removes what others have left. Only for the holder of the lock on `staging`.
-fn clear(staging: &Directory, place: &Place) -> Result<()> {
-    let doing = "could not clear what an earlier sync has left";
+/// Finishes or gives up, and removes, what others have left. Only for the holder of the lock on `staging`. Gives the
+/// first that had to be given up, as a warning.
+fn clear(site: &Site) -> Result<Option<TaskFailure>> {
+    let (doing, staging) = ("could not clear what an earlier sync has left", &site.staging);
+    let mut warning = None;
     for name in staging.names().at(b"", doing)? {
         if name.starts_with(DECIDED) {
-            finish(&name, staging, place)?;
-        } else if let Some(_lock) = try_lock(staging, &name).at(b"", doing)? {
-            staging.remove(&name).at(b"", doing)?;
+            if let Err(failure) = finish(&name, site) {
+                set_aside(&name, staging).at(b"", doing)?;
+                step();
+                warning.get_or_insert(given_up(failure));
+            }
+        } else if !name.starts_with(STUCK)
+            && let Some(_lock) = try_lock(staging, &name).at(b"", doing)?
+        {
+            let _ = staging.remove(&name); // else the next one does
         }
     }
-    Ok(())
+    Ok(warning)
 }
 
 /// Sees to it that moving the tree will not fail for want of room.
@@ -230,8 +261,15 @@ fn write_file(directory: &Directory, name: &[u8], bytes: &[u8]) -> std::io::Resu
 }
 
 #[cfg(test)]
-pub(super) use super::killed::step;
+pub(super) use super::killed::{fault, step};
 
 /// A point between two changes, where tests let the process be killed.
 #[cfg(not(test))]
 pub(super) fn step() {}
+
+/// A point where tests let an entry be one that cannot be moved.
+#[cfg(not(test))]
+#[expect(clippy::unnecessary_wraps, reason = "the one of tests fails")]
+pub(super) fn fault(_name: &[u8]) -> nix::Result<()> {
+    Ok(())
+}

@@ -160,9 +160,8 @@ pub(super) fn is_damaged(path: &Path) -> bool {
     if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > MAX_BYTES) {
         return true;
     }
-    let is_none = |bytes: Vec<u8>| {
-        parse(path, &bytes).is_err_and(|error| error.kind() != ErrorKind::VersionMismatch)
-    };
+    let is_none =
+        |bytes: Vec<u8>| parse(path, &bytes).is_err_and(|error| error.kind() != ErrorKind::VersionMismatch);
     fs::read(path).is_ok_and(is_none)
 }
 

@@ -123,14 +123,52 @@ impl Instances {
         Ok(())
     }
 
-    /// Deletes what nobody owns and nobody can use: those whose life is over, those that were never finished. Gives
-    /// the ids of the former.
+    /// Deletes what nobody owns and nobody can use: those whose life is over, those whose record is damaged, those that
+    /// were never finished. Gives the ids of the former two.
     pub fn reap(&self) -> Vec<String> {
         self.sweep();
-        let is_over = |instance: &Instance| instance.read_record().is_ok_and(|record| is_expired(&record));
-        let over: Vec<Instance> = self.instances().into_iter().filter(is_over).collect();
-        let gone = |instance: &Instance| matches!(self.look(instance), Ok(None));
-        over.into_iter().filter(gone).map(|instance| instance.id.to_string()).collect()
+        let gone = |instance: &Instance| match instance.read_record() {
+            Ok(record) => is_expired(&record) && matches!(self.look(instance), Ok(None)),
+            Err(_) => self.delete_damaged(instance).unwrap_or(false), // who looks next is told why not
+        };
+        self.instances().into_iter().filter(gone).map(|instance| instance.id.to_string()).collect()
+    }
+
+    /// Deletes one whose record is damaged, unless somebody owns it. Whether it is gone by that.
+    fn delete_damaged(&self, instance: &Instance) -> Result<bool> {
+        if !instance.is_damaged() {
+            return Ok(false);
+        }
+        let Some(lock) = DirLock::try_past_askers(&instance.folder)? else { return Ok(false) };
+        // An owner that has just gone may have written it anew.
+        if !instance.is_damaged() {
+            return Ok(false);
+        }
+        Self::delete(&self.state_dir, OwnedInstance { instance: instance.clone(), lock })?;
+        Ok(true)
+    }
+
+    /// The digests of the environments that they stand on, whatever state they are in. `None` if that cannot be told
+    /// of one that may still be used: its record was written by a newer pyro, cannot be read just now, or is not there
+    /// yet. One that is damaged and has no owner stands on nothing: it can never be started.
+    pub fn environment_digests(&self) -> Option<Vec<String>> {
+        let mut digests = Vec::new();
+        for instance in self.instances() {
+            match instance.read_record() {
+                Ok(record) => digests.push(record.environment_digest),
+                Err(_) if self.stands_on_nothing(&instance) => {}
+                Err(_) => return None,
+            }
+        }
+        Some(digests)
+    }
+
+    fn stands_on_nothing(&self, instance: &Instance) -> bool {
+        let is_none = instance.is_damaged() || !instance.record_path().exists();
+        match is_locked(&instance.folder) {
+            Ok(is_owned) => is_none && !is_owned,
+            Err(_) => !instance.folder.exists(), // it was deleted meanwhile
+        }
     }
 
     /// How one is now. `None` when it is gone, or not there yet.
@@ -230,3 +268,6 @@ fn is_old(folder: &Path) -> bool {
     let modified = fs::metadata(folder).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > Duration::from_secs(2)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,9 +213,13 @@ impl TreeCall {
     /// What the guest or the supervisor failed with.
     pub fn done(self) -> Result<()> {
         let mut reader = self.reader();
-        let drained = io::copy(&mut reader, &mut io::sink());
+        let read = reader.read(&mut [0]);
+        if matches!(read, Ok(1..)) {
+            let message = "the guest sent something where nothing was to come";
+            return Err(Error::new(ErrorKind::GuestUnreachable, message));
+        }
         reader.failure()?;
-        drained.map(drop).doing(|| "could not read the supervisor's answer".into())
+        read.map(drop).doing(|| "could not read the supervisor's answer".into())
     }
 
     fn frame(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
@@ -271,15 +275,6 @@ impl TreeOutput {
             Some(end) => end,
             None => Err(lost()),
         }
-    }
-
-    /// Reads what is left, for a failure that may stand behind it, and gives that.
-    ///
-    /// # Errors
-    /// As [`TreeOutput::failure`].
-    pub fn finish(mut self) -> Result<()> {
-        let _ = io::copy(&mut self, &mut io::sink());
-        self.failure()
     }
 
     /// Comes to the next piece of the tree, or to the end.

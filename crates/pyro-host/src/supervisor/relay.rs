@@ -113,7 +113,12 @@ async fn down(mut execution: Execution, task: Task, to: ToClient) -> Result<()> 
                 let sent = to.lock().await.write(Kind::Stdout, &bytes).await;
                 sent.map_err(|_| Error::new(ErrorKind::OutputClosed, "the client is gone"))?;
             }
-            ExecEvent::Exited(exited) if exited.code == Some(0) => return Ok(()),
+            ExecEvent::Exited(exited) if exited.code == Some(0) => {
+                if !words.is_empty() {
+                    tracing::warn!("{}", words.into_error(&task).chain().join(": "));
+                }
+                return Ok(());
+            }
             ExecEvent::Exited(_) => return Err(words.into_error(&task)),
         }
     }

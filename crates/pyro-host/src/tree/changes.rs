@@ -4,6 +4,7 @@ use super::patch::{Blob, GitMode, Patcher};
 use super::shown::shown;
 use super::{ArtifactType, ReadError};
 use crate::error::{Error, ErrorKind};
+use crate::output::text_of;
 use pyro_protocol::tree::{Change, MAX_PATH, Node, NodeKind, Record, TreeReader, check_path};
 use serde::Serialize;
 use std::io::{BufReader, Read};
@@ -13,9 +14,9 @@ mod tests;
 
 const BUFFER_SIZE: usize = 256 * 1024;
 
-/// The most changes of a diff, and the most bytes of its patches and paths.
+/// The most changes of a diff, and the most bytes of its paths and patches, with every copy of them that is held.
 const MAX_CHANGES: usize = 1_000_000;
-const MAX_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Of a text, git looks at so many bytes for a zero byte, which makes it binary.
 const LOOKED_AT: usize = 8000;
@@ -97,7 +98,7 @@ pub enum DiffStatus {
 /// would send, `unsafe_path` for a path in it that leads out, and `wrong_state` for more changes than can be kept.
 pub fn read_diff(from: impl Read, max_text_bytes: u64) -> Result<WorkspaceDiff, ReadError> {
     let mut reader = TreeReader::new(BufReader::with_capacity(BUFFER_SIZE, from));
-    let mut changes = Changes { patcher: Patcher::new(), found: Vec::new(), n_bytes: 0 };
+    let mut changes = Changes { patcher: Patcher::new(), found: Vec::new(), held: Held::default() };
     loop {
         match reader.record().map_err(ReadError::Stream)? {
             Record::End => return Ok(changes.finish()?),
@@ -121,17 +122,59 @@ struct Found {
 }
 
 enum Patch {
-    Text(Vec<u8>),
+    /// A patch as text, and its bytes if they are not UTF-8.
+    Text { text: String, raw: Option<Vec<u8>> },
     /// Nothing that a patch would say is different.
     Nothing,
     /// What is different does not fit into a patch.
     Impossible,
 }
 
+impl Patch {
+    fn text(mut patch: Vec<u8>) -> Self {
+        patch.shrink_to_fit();
+        match String::from_utf8(patch) {
+            Ok(text) => Self::Text { text, raw: None },
+            Err(error) => {
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                Self::Text { text, raw: Some(error.into_bytes()) }
+            }
+        }
+    }
+}
+
 struct Changes {
     patcher: Patcher,
     found: Vec<Found>,
-    n_bytes: usize,
+    held: Held,
+}
+
+/// How many bytes a diff holds, or will.
+#[derive(Default)]
+struct Held {
+    paths: usize,
+    /// Patches as text.
+    texts: usize,
+    /// Their bytes.
+    raw: usize,
+    /// Whether the bytes are held too: some of them are not UTF-8.
+    is_raw: bool,
+}
+
+impl Held {
+    fn add(&mut self, found: &Found) {
+        self.paths += found.path.len();
+        if let Patch::Text { text, raw } = &found.patch {
+            self.texts += text.len();
+            self.raw += raw.as_ref().map_or(text.len(), Vec::len);
+            self.is_raw |= raw.is_some();
+        }
+    }
+
+    /// A text is held twice: alone, and in the patch of all.
+    fn bytes(&self) -> usize {
+        self.paths + 2 * self.texts + if self.is_raw { self.raw } else { 0 }
+    }
 }
 
 impl Changes {
@@ -147,16 +190,12 @@ impl Changes {
         };
         let artifact_type = artifact_type(node);
         let patch = self.patch(&change, old, new);
-        let patch_bytes = if let Patch::Text(patch) = &patch { patch.len() } else { 0 };
-        self.n_bytes = self.n_bytes.saturating_add(change.path.len()).saturating_add(patch_bytes);
-        if self.n_bytes > MAX_BYTES || self.found.len() >= MAX_CHANGES {
-            let mib = MAX_BYTES / (1024 * 1024);
-            let message =
-                format!("the workspace has more changes than a diff takes: {MAX_CHANGES}, or {mib} MiB");
-            return Err(Error::new(ErrorKind::WrongState, message)
-                .with_hint("export what you need, and delete what was only built"));
+        let found = Found { path: change.path, status, artifact_type, patch };
+        self.held.add(&found);
+        if self.held.bytes() > MAX_BYTES || self.found.len() >= MAX_CHANGES {
+            return Err(too_many());
         }
-        self.found.push(Found { path: change.path, status, artifact_type, patch });
+        self.found.push(found);
         Ok(())
     }
 
@@ -168,7 +207,7 @@ impl Changes {
         }
         match self.patcher.patch(&change.path, old, new) {
             Some(patch) if patch.is_empty() => Patch::Nothing,
-            Some(patch) => Patch::Text(patch),
+            Some(patch) => Patch::text(patch),
             None => Patch::Impossible,
         }
     }
@@ -179,29 +218,23 @@ impl Changes {
             return Err(malformed(&format!("`{}` comes twice", shown(&twice[0].path))));
         }
         let mut diff = WorkspaceDiff { changed: !self.found.is_empty(), ..WorkspaceDiff::default() };
-        let mut patch = Vec::new();
+        diff.entries.reserve_exact(self.found.len());
+        diff.patch.reserve_exact(self.held.texts);
+        diff.raw_patch = self.held.is_raw.then(|| Vec::with_capacity(self.held.raw));
         for found in self.found {
             diff.summary.count(&found);
-            let text_patch = match &found.patch {
-                Patch::Text(text) => {
-                    patch.extend_from_slice(text);
-                    Some(String::from_utf8_lossy(text).into_owned())
+            let Found { path, status, artifact_type, patch } = found;
+            let text_patch = match patch {
+                Patch::Text { text, raw } => {
+                    diff.patch.push_str(&text);
+                    if let Some(whole) = &mut diff.raw_patch {
+                        whole.extend_from_slice(raw.as_deref().unwrap_or(text.as_bytes()));
+                    }
+                    Some(text)
                 }
-                _ => None,
+                Patch::Nothing | Patch::Impossible => None,
             };
-            diff.entries.push(DiffEntry {
-                path: String::from_utf8_lossy(&found.path).into_owned(),
-                status: found.status,
-                artifact_type: found.artifact_type,
-                text_patch,
-            });
-        }
-        match String::from_utf8(patch) {
-            Ok(patch) => diff.patch = patch,
-            Err(error) => {
-                diff.patch = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                diff.raw_patch = Some(error.into_bytes());
-            }
+            diff.entries.push(DiffEntry { path: text_of(path), status, artifact_type, text_patch });
         }
         Ok(diff)
     }
@@ -217,7 +250,7 @@ impl DiffSummary {
             DiffStatus::TypeChanged => self.type_changed += 1,
         }
         match found.patch {
-            Patch::Text(_) => self.text_patched += 1,
+            Patch::Text { .. } => self.text_patched += 1,
             Patch::Impossible => self.non_text += 1,
             Patch::Nothing => {}
         }
@@ -289,6 +322,16 @@ fn content<R: Read>(
         content.extend_from_slice(piece);
     }
     Ok(Some(content))
+}
+
+fn too_many() -> Error {
+    let mib = MAX_BYTES / (1024 * 1024);
+    let message = format!(
+        "the workspace has more changes than a diff holds: {MAX_CHANGES}, or {mib} MiB of paths and patches, where a \
+         patch counts at least twice: alone, and in the patch of all"
+    );
+    Error::new(ErrorKind::WrongState, message)
+        .with_hint("export what you need, and delete what was only built")
 }
 
 fn malformed(why: &str) -> Error {

@@ -1,7 +1,7 @@
 //! Trees of files that go into a guest or come out of one, as blocking code over `Read` and `Write`.
 //!
-//! [`pack`](pack::pack) turns a directory or an archive of the user into the stream of [`pyro_protocol::tree`];
-//! [`unpack`](unpack::unpack) turns the stream of an export into files; [`read_diff`](changes::read_diff) turns the
+//! [`pack()`] turns a directory or an archive of the user into the stream of [`pyro_protocol::tree`];
+//! [`unpack()`] turns the stream of an export into files; [`read_diff`] turns the
 //! stream of a diff into patches. Archives and guests are hostile, and the user's files may change while they are
 //! read: what is wrong is refused by name ([`check`]), nothing follows a link that it did not mean to follow, and
 //! whatever is kept in memory has a limit.

@@ -9,7 +9,7 @@
 //! - [`process`]: the process, which cannot outlive its owner;
 //! - [`qmp`]: the control channel;
 //! - [`machine`]: the recipe that puts them together;
-//! - [`host_memory`]: what the host could still give to machines.
+//! - [`mod@host_memory`]: what the host could still give to machines.
 
 pub mod accelerator;
 pub mod disk;

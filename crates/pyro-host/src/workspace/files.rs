@@ -11,6 +11,7 @@ use crate::tree::{
 };
 use pyro_protocol::task::Task;
 use serde::Serialize;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,9 @@ pub struct ExportResult {
 
 /// The largest text whose difference is shown; git's own limit is far higher, but nobody reads such a patch.
 const MAX_TEXT_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Of a stream that is none, so many more bytes are read for the failure that may stand behind them.
+const LEFT_OVER: u64 = 4 * 1024 * 1024;
 
 /// Progress is told this often at most.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
@@ -198,15 +202,24 @@ async fn receive<T: Send + 'static>(
         let mut from = call.reader();
         match read(&mut from) {
             // A guest that fails after it has sent everything has not sent everything.
-            Ok(value) => from.finish().map(|()| value),
+            Ok(value) if is_at_end(&mut from, 0) => from.failure().map(|()| value),
+            Ok(_) => Err(Error::new(ErrorKind::GuestUnreachable, "the guest sent more than the tree")),
             Err(ReadError::Refused(error)) => Err(error),
-            Err(broken @ ReadError::Stream(_)) => match from.finish() {
+            Err(broken @ ReadError::Stream(_)) if is_at_end(&mut from, LEFT_OVER) => match from.failure() {
                 Err(reason) => Err(reason),
                 Ok(()) => Err(broken.into()),
             },
+            Err(broken @ ReadError::Stream(_)) => Err(broken.into()),
         }
     })
     .await
+}
+
+/// Whether nothing more comes, after up to `most` bytes that nobody wants.
+fn is_at_end(from: &mut impl Read, most: u64) -> bool {
+    let skipped = io::copy(&mut from.by_ref().take(most), &mut io::sink());
+    // A broken stream is at its end too: it says why.
+    skipped.is_err() || !matches!(from.read(&mut [0]), Ok(1..))
 }
 
 /// Runs a call on a thread of its own. Dropped half-way, it cuts the connection, which ends the thread.
@@ -231,5 +244,19 @@ fn hint_state(error: Error) -> Error {
             error.with_hint("`pyro workspace status ID` tells what became of the workspace")
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_sends_for_ever_is_not_listened_to_for_ever() {
+        assert!(is_at_end(&mut &b""[..], 0));
+        assert!(!is_at_end(&mut &b"a"[..], 0));
+        assert!(is_at_end(&mut &b"abc"[..], 3));
+        assert!(!is_at_end(&mut &b"abcd"[..], 3));
+        assert!(!is_at_end(&mut io::repeat(0), LEFT_OVER));
     }
 }

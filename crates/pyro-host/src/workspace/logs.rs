@@ -2,7 +2,7 @@
 
 use super::Workspaces;
 use crate::command::Command;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{History, HistoryEntry, Observed};
 use crate::output::OutputChannel;
@@ -12,9 +12,15 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use tokio::sync::mpsc;
 
+#[cfg(test)]
+mod tests;
+
 /// How much of each output a result holds: of one command, and of each of many.
 const ONE_BYTES: usize = crate::output::CAPTURE_BYTES;
 const EACH_BYTES: usize = 64 * 1024;
+
+/// How much output of many commands a result holds in all.
+const ALL_BYTES: usize = 8 * 1024 * 1024;
 
 /// Output is followed in pieces of this size.
 const PIECE: u64 = 64 * 1024;
@@ -35,7 +41,7 @@ pub struct Logs {
 pub struct LoggedCommand {
     /// Its number, from 1.
     pub sequence: u64,
-    /// What was run.
+    /// What was run. No words where the entry in the history is damaged: then `error` says so.
     pub command: Command,
     /// Where.
     pub cwd: String,
@@ -51,13 +57,13 @@ pub struct LoggedCommand {
     pub stdout: String,
     /// The beginning of its standard error.
     pub stderr: String,
-    /// When it was run, in seconds since the epoch.
+    /// When it was run, in seconds since the epoch; 0 where the entry is damaged.
     pub recorded_at: f64,
     /// Whether `stdout` or `stderr` is only the beginning.
     pub truncated: bool,
     /// Whether it still runs.
     pub running: bool,
-    /// Why nobody saw its end, where that is so.
+    /// Why nobody saw its end, or why it cannot be shown, where that is so.
     pub error: Option<String>,
 }
 
@@ -83,20 +89,36 @@ pub enum LogEvent {
 pub type LogEvents = mpsc::Sender<LogEvent>;
 
 impl Workspaces {
-    /// The commands of a workspace: all of them, or one. Of many the output is cut short sooner.
+    /// The commands of a workspace: all of them, or one. Of many the output is cut short sooner, that of older ones first.
+    /// One that cannot be read says so in its entry.
     ///
     /// # Errors
     /// `not_found` for the workspace or the command.
     pub fn logs(&self, id: &str, sequence: Option<u64>) -> Result<Logs> {
-        let Observed { instance, is_owned, .. } = self.control.instances().find(id)?;
-        let history = instance.history();
-        let (sequences, limit) = match sequence {
-            Some(sequence) => (vec![sequence], ONE_BYTES),
-            None => (history.sequences(), EACH_BYTES),
+        let told = Entries::of(&self.control.instances().find(id)?);
+        let mut no_limit = usize::MAX;
+        let entries = match sequence {
+            Some(sequence) => vec![told.logged(sequence, ONE_BYTES, &mut no_limit)?],
+            None => told.all(ALL_BYTES)?,
         };
-        let logged = |sequence| logged(&history, history.read(sequence, is_owned)?, limit);
-        let entries = sequences.into_iter().map(logged).collect::<Result<Vec<_>>>()?;
         Ok(Logs { workspace_id: id.to_owned(), count: entries.len(), entries })
+    }
+
+    /// The same when nothing can come any more: after the end of the command, or of the workspace's machine.
+    ///
+    /// # Errors
+    /// `not_found` for the workspace, also when it was deleted meanwhile, or the command.
+    pub async fn logs_at_end(&self, id: &str, sequence: Option<u64>) -> Result<Logs> {
+        let observed = self.control.instances().find(id)?;
+        let entries = Entries::of(&observed);
+        if let Some(sequence) = sequence {
+            entries.read(sequence)?;
+        }
+        if observed.is_owned {
+            let mut call = Call::start(&self.control.socket(id)?, Operation::Follow).await?;
+            until_end(&mut call, &entries, sequence).await?;
+        }
+        self.logs(id, sequence)
     }
 
     /// Tells everything that there is in the history, or of one command, whole; with `follow` also what comes, until
@@ -111,20 +133,19 @@ impl Workspaces {
         follow: bool,
         events: LogEvents,
     ) -> Result<()> {
-        let Observed { instance, is_owned, .. } = self.control.instances().find(id)?;
-        let mut teller =
-            Teller { history: instance.history(), told: BTreeMap::new(), only: sequence, is_owned };
+        let observed = self.control.instances().find(id)?;
+        let mut teller = Teller { entries: Entries::of(&observed), told: BTreeMap::new(), only: sequence };
         if let Some(sequence) = sequence {
-            teller.history.read(sequence, is_owned)?;
+            teller.entries.read(sequence)?;
         }
-        if !follow || !is_owned {
+        if !follow || !observed.is_owned {
             return teller.tell(&events).await;
         }
         let mut call = Call::start(&self.control.socket(id)?, Operation::Follow).await?;
         loop {
             let event = call.next().await;
             let is_over = !matches!(event, Ok(CallEvent::Changed));
-            teller.is_owned = !is_over;
+            teller.entries.is_owned = !is_over;
             teller.tell(&events).await?;
             if is_over || teller.is_done() {
                 return Ok(());
@@ -133,32 +154,119 @@ impl Workspaces {
     }
 }
 
-fn logged(history: &History, entry: HistoryEntry, limit: usize) -> Result<LoggedCommand> {
-    let (stdout, stdout_whole) = history.head(entry.sequence, OutputChannel::Stdout, limit)?;
-    let (stderr, stderr_whole) = history.head(entry.sequence, OutputChannel::Stderr, limit)?;
-    Ok(LoggedCommand {
-        sequence: entry.sequence,
-        command: entry.command,
-        cwd: entry.cwd,
-        exit_code: entry.exit_code,
-        duration_ms: entry.duration_ms,
-        execution_mode: entry.execution_mode,
-        timed_out: entry.timed_out,
-        stdout,
-        stderr,
-        recorded_at: entry.recorded_at,
-        truncated: !(stdout_whole && stderr_whole),
-        running: entry.running,
-        error: entry.error,
-    })
+/// Waits until the command ends, or the supervisor: what it has not written down by then it never will.
+async fn until_end(call: &mut Call, entries: &Entries, sequence: Option<u64>) -> Result<()> {
+    let process = call.process();
+    loop {
+        match call.next().await {
+            Ok(CallEvent::Changed) => {}
+            Err(error) if error.kind() != ErrorKind::GuestUnreachable => return Err(error),
+            _ => break,
+        }
+        if let Some(sequence) = sequence
+            && !entries.read(sequence)?.running
+        {
+            return Ok(());
+        }
+    }
+    if let Some(process) = process {
+        process.readable().await.map(drop).doing(|| "could not wait for the supervisor".into())?;
+    }
+    Ok(())
+}
+
+/// The history as it is told: what is damaged in it is part of it.
+struct Entries {
+    history: History,
+    is_owned: bool,
+    execution_mode: ExecutionMode,
+}
+
+impl Entries {
+    fn of(observed: &Observed) -> Self {
+        let Observed { instance, record, is_owned } = observed;
+        Self { history: instance.history(), is_owned: *is_owned, execution_mode: record.execution_mode }
+    }
+
+    /// A command; of one whose entry is damaged, only its number is known.
+    ///
+    /// # Errors
+    /// `not_found`.
+    fn read(&self, sequence: u64) -> Result<HistoryEntry> {
+        match self.history.read(sequence, self.is_owned) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Ok(self.damaged(sequence, &error)),
+            entry => entry,
+        }
+    }
+
+    fn damaged(&self, sequence: u64, error: &Error) -> HistoryEntry {
+        HistoryEntry {
+            sequence,
+            command: Command::Argv(Vec::new()),
+            cwd: String::new(),
+            recorded_at: 0.0,
+            exit_code: None,
+            duration_ms: None,
+            execution_mode: self.execution_mode,
+            timed_out: false,
+            error: Some(reason(error)),
+            running: false,
+        }
+    }
+
+    /// All commands with `left` bytes of output in all. The newest take theirs first.
+    fn all(&self, mut left: usize) -> Result<Vec<LoggedCommand>> {
+        let newest_first = self.history.sequences().into_iter().rev();
+        let logged = newest_first.map(|sequence| self.logged(sequence, EACH_BYTES, &mut left));
+        let mut entries = logged.collect::<Result<Vec<_>>>()?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// A command with the beginning of its outputs: `each` bytes of each at most, and what is left of `left`.
+    fn logged(&self, sequence: u64, each: usize, left: &mut usize) -> Result<LoggedCommand> {
+        let mut entry = self.read(sequence)?;
+        let mut truncated = false;
+        let mut head = |channel| match self.history.head(sequence, channel, each.min(*left)) {
+            Ok((text, is_whole)) => {
+                *left = left.saturating_sub(text.len());
+                truncated |= !is_whole;
+                text
+            }
+            Err(error) => {
+                truncated = true;
+                entry.error.get_or_insert_with(|| reason(&error));
+                String::new()
+            }
+        };
+        let (stdout, stderr) = (head(OutputChannel::Stdout), head(OutputChannel::Stderr));
+        Ok(LoggedCommand {
+            sequence,
+            command: entry.command,
+            cwd: entry.cwd,
+            exit_code: entry.exit_code,
+            duration_ms: entry.duration_ms,
+            execution_mode: entry.execution_mode,
+            timed_out: entry.timed_out,
+            stdout,
+            stderr,
+            recorded_at: entry.recorded_at,
+            truncated,
+            running: entry.running,
+            error: entry.error,
+        })
+    }
+}
+
+fn reason(error: &Error) -> String {
+    error.chain().join(": ")
 }
 
 /// Tells each thing once.
 struct Teller {
-    history: History,
+    entries: Entries,
     told: BTreeMap<u64, Told>,
     only: Option<u64>,
-    is_owned: bool,
 }
 
 #[derive(Debug, Default)]
@@ -175,13 +283,14 @@ impl Teller {
     }
 
     async fn tell(&mut self, events: &LogEvents) -> Result<()> {
-        let sequences = self.only.map_or_else(|| self.history.sequences(), |sequence| vec![sequence]);
+        let history = &self.entries.history;
+        let sequences = self.only.map_or_else(|| history.sequences(), |sequence| vec![sequence]);
         for sequence in sequences {
             let mut told = self.told.remove(&sequence).unwrap_or_default();
             if !told.ended {
                 // The entry first: output that is there before the end was written is all there is.
-                let entry = self.history.read(sequence, self.is_owned)?;
-                tell_command(&self.history, entry, &mut told, events).await?;
+                let entry = self.entries.read(sequence)?;
+                tell_command(history, entry, &mut told, events).await?;
             }
             self.told.insert(sequence, told);
         }
@@ -191,7 +300,7 @@ impl Teller {
 
 async fn tell_command(
     history: &History,
-    entry: HistoryEntry,
+    mut entry: HistoryEntry,
     told: &mut Told,
     events: &LogEvents,
 ) -> Result<()> {
@@ -202,10 +311,15 @@ async fn tell_command(
     for (channel, n_told) in [OutputChannel::Stdout, OutputChannel::Stderr].into_iter().zip(&mut told.n_bytes)
     {
         loop {
-            let bytes = piece(history, sequence, channel, *n_told)?;
-            if bytes.is_empty() {
-                break;
-            }
+            let bytes = match piece(history, sequence, channel, *n_told) {
+                Ok(bytes) if bytes.is_empty() => break,
+                Ok(bytes) => bytes,
+                // It is told with the end, for which there is still to be waited.
+                Err(error) => {
+                    entry.error.get_or_insert_with(|| reason(&error));
+                    break;
+                }
+            };
             *n_told += bytes.len() as u64;
             send(events, LogEvent::Output { sequence, channel, bytes }).await?;
         }
@@ -218,7 +332,6 @@ async fn tell_command(
 }
 
 fn piece(history: &History, sequence: u64, channel: OutputChannel, at: u64) -> Result<Vec<u8>> {
-    use crate::error::Context;
     let doing = || format!("could not read the output of command {sequence}");
     let mut file = history.open(sequence, channel)?;
     file.seek(SeekFrom::Start(at)).doing(doing)?;

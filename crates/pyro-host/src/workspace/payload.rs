@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{HistoryEntry, Instance, InstanceState, Observed, SeedRecord};
 use crate::vm::accelerator::Accelerator;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 /// A workspace as it is.
 #[derive(Debug, Clone, Serialize)]
@@ -15,7 +15,6 @@ pub struct WorkspaceStatus {
     /// The name of its environment.
     pub environment: String,
     /// `started`, `stopped` or `failed`.
-    #[serde(serialize_with = "state_name")]
     pub state: InstanceState,
     /// Why it failed, or what went wrong when it was stopped.
     pub failure: Option<String>,
@@ -155,8 +154,4 @@ impl DamagedWorkspace {
 fn disk_used_bytes(instance: &Instance) -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(instance.disk()).map_or(0, |disk| disk.blocks() * 512)
-}
-
-fn state_name<S: Serializer>(state: &InstanceState, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(state.name())
 }

@@ -6,6 +6,7 @@ use crate::commands::shown;
 use crate::exit::Failure;
 use crate::output::{self, Streams};
 use clap::Args;
+use pyro_host::command::Command;
 use pyro_host::error::Error;
 use pyro_host::instance::HistoryEntry;
 use pyro_host::output::OutputChannel;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 ///
 /// Each begins with a line such as `[1] $ git status` and ends with its exit code, on standard output; what it printed
 /// goes to where it was printed to. With --json the output of each command is cut after 64 KiB, that of one (--sequence)
-/// after 8 MiB.
+/// after 8 MiB, and that of all together after 8 MiB, of the oldest first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n\
 \x20 id=$(pyro workspace create debian:12 --id-only)\n\
@@ -34,8 +35,9 @@ pub struct Logs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sequence: Option<u64>,
 
-    /// Go on as commands are run and print, until the workspace ends, or the command of --sequence.
-    #[arg(long, conflicts_with = "json")]
+    /// Go on as commands are run and print, until the workspace ends, or the command of --sequence. With --json, wait for
+    /// that and print then.
+    #[arg(long)]
     follow: bool,
 
     /// Print one JSON object.
@@ -47,8 +49,7 @@ impl Logs {
     pub fn execute(self) -> Result<u8, Failure> {
         let pyro = Pyro::from_environment()?;
         if self.json {
-            output::json(&pyro.logs_workspace(&self.id, self.sequence)?)?;
-            return Ok(0);
+            return self.json(&pyro);
         }
         let (events, printer) = Printer::start(Display::new());
         let told = block_on(pyro.tell_logs_workspace(&self.id, self.sequence, self.follow, events));
@@ -56,6 +57,15 @@ impl Logs {
         let display = printer.printed()?;
         let line = format!("[workspace-logs] workspace_id={} count={}", self.id, display.count);
         display.streams.closing_line(&line);
+        Ok(0)
+    }
+
+    fn json(&self, pyro: &Pyro) -> Result<u8, Failure> {
+        let logs = match self.follow {
+            true => block_on(pyro.logs_workspace_at_end(&self.id, self.sequence))?,
+            false => pyro.logs_workspace(&self.id, self.sequence)?,
+        };
+        output::json(&logs)?;
         Ok(0)
     }
 }
@@ -123,7 +133,10 @@ impl Show<LogEvent> for Display {
 }
 
 fn header(entry: &HistoryEntry) -> String {
-    format!("[{}] $ {}", entry.sequence, shown::command(&entry.command))
+    match &entry.command {
+        Command::Argv(words) if words.is_empty() => format!("[{}] (its entry is damaged)", entry.sequence),
+        command => format!("[{}] $ {}", entry.sequence, shown::command(command)),
+    }
 }
 
 fn end(entry: &HistoryEntry) -> String {

@@ -3,6 +3,7 @@
 mod diff;
 mod export;
 mod import;
+mod stuck;
 mod sync;
 
 use super::place::Place;

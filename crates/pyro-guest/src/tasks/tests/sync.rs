@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 /// A workspace in which a sync meets something of every kind.
-fn inhabited() -> Ground {
+pub(super) fn inhabited() -> Ground {
     let ground = Ground::new();
     fs::create_dir_all(ground.tree("there/deep")).unwrap();
     for path in ["there/kept", "there/replaced", "there/becomes-a-directory", "there/deep/kept"] {

@@ -147,3 +147,33 @@ fn hostile_diffs_are_refused() {
         assert!(matches!(read_diff(&whole[..cut], 10), Err(ReadError::Stream(_))), "{cut}");
     }
 }
+
+#[test]
+fn what_a_diff_holds_is_counted_with_its_copies() {
+    let found = |patch: &[u8]| Found {
+        path: b"ab".to_vec(),
+        status: DiffStatus::Added,
+        artifact_type: ArtifactType::File,
+        patch: Patch::text(patch.to_vec()),
+    };
+    let mut held = Held::default();
+    held.add(&found(b"text"));
+    assert_eq!(held.bytes(), 2 + 2 * 4);
+    held.add(&found(b"\xff"));
+    assert_eq!(held.bytes(), 2 * 2 + 2 * (4 + 3) + 4 + 1);
+}
+
+#[test]
+fn more_than_can_be_held_is_refused() {
+    let line = [b'a'; 999];
+    let content = [&line[..], b"\n"].concat().repeat(2000);
+    let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+    let changes = |count: usize| -> Vec<u8> {
+        let changes: Vec<_> =
+            names[..count].iter().map(|name| (name.as_bytes(), None, file(0o644, &content))).collect();
+        stream(&changes)
+    };
+    assert!(read_diff(&changes(16)[..], 2_000_000).is_ok());
+    let refused = Error::from(read_diff(&changes(17)[..], 2_000_000).unwrap_err());
+    assert_eq!(refused.kind(), ErrorKind::WrongState);
+}
