@@ -18,6 +18,7 @@ mod client;
 mod control;
 mod deadline;
 mod detach;
+mod ending;
 mod exec;
 mod ground;
 mod host_agent;

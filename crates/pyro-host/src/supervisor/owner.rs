@@ -3,6 +3,7 @@
 use super::backend::{Backend, Begun, begin};
 use super::deadline::Deadline;
 use super::detach::SupervisorDescriptors;
+use super::ending::{Stopping, is_answered_by, powered_off, reason, stop, stopped};
 use super::launch::{News, Order};
 use super::lifecycle::{Action, Event, State};
 use super::server::serve;
@@ -11,12 +12,11 @@ use super::{relay, socket};
 use crate::error::{Context, Error, ErrorKind, ErrorReport, Result};
 use crate::instance::{InstanceState, Instances, OwnedInstance, SupervisorRecord};
 use crate::state_dir::{DirLock, StateDir, make_private_dir};
-use crate::vm::machine::{MachineEvent, PauseReason, PowerOff};
+use crate::vm::machine::{MachineEvent, PauseReason};
 use pyro_protocol::task::Task;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,9 +24,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-
-/// How long a guest may take to end its processes, write everything to its disk and turn itself off.
-const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long clients may take to hear the last.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -92,9 +89,6 @@ async fn tell(lifeline: &mut UnixStream, news: &News) {
         let _ = lifeline.write_all(&line).await; // whoever is gone need not know
     }
 }
-
-/// A machine that turns itself off, and how that went.
-type Stopping = Pin<Box<dyn Future<Output = (Backend, Result<PowerOff>)> + Send>>;
 
 /// See the module.
 struct Owner {
@@ -338,12 +332,7 @@ impl Owner {
 
     fn power_off(&mut self) {
         self.shared.phase.send_replace(Phase::Ending { why: "it is being stopped".into(), is_gone: false });
-        if let Some(mut machine) = self.machine.take() {
-            self.stopping = Some(Box::pin(async move {
-                let ended = machine.power_off(POWER_OFF_LIMIT).await;
-                (machine, ended)
-            }));
-        }
+        self.stopping = self.machine.take().map(stop);
     }
 
     fn delete_files(&mut self) -> Result<()> {
@@ -373,40 +362,6 @@ impl Owner {
         let all = async { while self.clients.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
     }
-}
-
-/// What the end of a machine is to those who were using it.
-fn reason(event: &Event) -> String {
-    match event {
-        Event::StartFailed(why) => format!("it could not be started: {why}"),
-        Event::MachineEnded(why) => why.clone(),
-        Event::Stop | Event::PoweredOff { .. } => "it was stopped".into(),
-        Event::Delete => "it was deleted".into(),
-        Event::Expired => "its time to live is over".into(),
-        Event::CreatorGone => "its creator went away before it was ready".into(),
-        Event::Ready | Event::Seeded => "it has ended".into(),
-    }
-}
-
-/// Whether somebody who wanted the one is to hear of the other.
-fn is_answered_by(wanted: &Event, event: &Event) -> bool {
-    wanted == event || *wanted == Event::Stop && matches!(event, Event::PoweredOff { .. })
-}
-
-async fn stopped(stopping: &mut Option<Stopping>) -> (Backend, Result<PowerOff>) {
-    match stopping {
-        Some(stopping) => stopping.await,
-        None => std::future::pending().await,
-    }
-}
-
-fn powered_off(ended: Result<PowerOff>) -> Event {
-    let trouble = match ended {
-        Ok(PowerOff::Clean) => None,
-        Ok(PowerOff::Unclean(why)) => Some(format!("it did not stop in order: {why}")),
-        Err(error) => Some(error.chain().join(": ")),
-    };
-    Event::PoweredOff { trouble }
 }
 
 async fn machine_event(machine: &mut Option<Backend>) -> MachineEvent {
