@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -103,6 +104,7 @@ fn command(executable: &Path, instance: &Instance, descriptors: &SupervisorDescr
     let log = options.doing(|| format!("could not open the log `{}`", log.display()))?;
     let mut command = Command::new(executable);
     command
+        .arg0("pyro")
         .arg("supervise")
         .arg(descriptors.lifeline.as_raw_fd().to_string())
         .arg(descriptors.lock.as_raw_fd().to_string())

@@ -52,6 +52,7 @@ const MAX_ORDER: u64 = 64 * 1024;
 /// When it could not begin: before there was anybody to be told. Everything later is told to clients and recorded.
 pub fn supervise(descriptors: SupervisorDescriptors) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let _ = rustix::thread::set_name(c"pyro-supervise"); // what process lists show, where it was started as `exe`
     let SupervisorDescriptors { lifeline, lock } = descriptors;
     let (order, lifeline) = read_order(lifeline)?;
     let lock = DirLock::inherited(lock);

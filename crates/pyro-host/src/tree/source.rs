@@ -57,7 +57,11 @@ impl TreeSource {
                     .with_hint("check the path; it is one of this host"));
             }
             Err(rustix::io::Errno::NXIO) => return Err(Self::neither(&name)), // a socket
-            Err(error) => return Err(error).doing(|| format!("could not open `{name}`")),
+            Err(error) => {
+                let failed = Err(error).doing(|| format!("could not open `{name}`"));
+                return failed
+                    .map_err(|error: Error| error.with_hint("make it readable for you, or name another"));
+            }
         };
         let found = file.metadata().doing(|| format!("could not look at `{name}`"))?;
         let opened = if found.is_dir() {

@@ -107,7 +107,7 @@ async fn seed(
             "directory" => SeedMode::Directory,
             _ => SeedMode::TarArchive,
         };
-        record.seed_path = Some(source.path().to_string_lossy().into_owned());
+        record.seed_path = Some(files::absolute(source.path()));
         let progress = events.cloned().map(|events| {
             move |progress| {
                 let _ = events.try_send(WorkspaceEvent::Seed(progress)); // progress that nobody takes in time is dropped

@@ -98,7 +98,7 @@ impl Workspaces {
         let socket = self.control.socket(id)?;
         let record = self.control.instances().find(id)?.record;
         let source = TreeSource::open(source)?;
-        let (mode, shown) = (source.mode(), source.path().to_string_lossy().into_owned());
+        let (mode, shown) = (source.mode(), absolute(source.path()));
         let target = Target {
             socket: &socket,
             destination: in_guest(&relative),
@@ -135,10 +135,7 @@ impl Workspaces {
         Ok(ExportResult {
             workspace_id: id.to_owned(),
             workspace_path: in_guest(&relative),
-            output_path: std::path::absolute(output)
-                .unwrap_or_else(|_| output.to_owned())
-                .to_string_lossy()
-                .into(),
+            output_path: absolute(output),
             artifact_type,
             entry_count,
             bytes_written,
@@ -155,6 +152,11 @@ impl Workspaces {
         let task = Task::Diff { max_text_bytes: MAX_TEXT_BYTES };
         receive(&socket, task, |from| read_diff(from, MAX_TEXT_BYTES)).await
     }
+}
+
+/// A path of this host as it is told: whoever reads it later may be elsewhere.
+pub(super) fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// Packs a source and sends it to the guest. Dropped, it gives up, and the guest throws away what it has got.
