@@ -2,11 +2,12 @@
 //! its place.
 
 use super::ArtifactType;
-use super::below::clear;
+use super::below::{clear, open_directory, sorted_names};
 use super::shown::shown;
 use crate::error::{Context, Error, ErrorKind, Result};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, mkdirat, open, renameat, renameat_with, statat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, flock, fstat, mkdirat, open, renameat,
+    renameat_with, statat,
 };
 use rustix::io::Errno;
 use std::ffi::OsString;
@@ -19,6 +20,9 @@ pub(super) const STAGED: &str = "staged";
 
 /// The first part of the private directory's name.
 const PREFIX: &str = ".pyro-export-";
+
+/// Far longer than it takes from making a private directory to locking it.
+const ABANDONED_AFTER_SECONDS: f64 = 60.0;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -85,6 +89,9 @@ impl Target {
                 return Err(error).doing(doing);
             }
         };
+        // Held as long as the descriptor is open, however that ends: by it the next export knows what is abandoned.
+        flock(&directory, FlockOperation::NonBlockingLockExclusive).doing(doing)?;
+        sweep(&parent);
         Ok(Staging { parent, name, directory, is_removed: false })
     }
 
@@ -189,6 +196,28 @@ impl Target {
     }
 }
 
+/// Deletes the private directories of exports that were killed. That one cannot be is no reason to fail another.
+fn sweep(parent: &OwnedFd) {
+    for name in sorted_names(parent).unwrap_or_default() {
+        if !name.starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        let Ok(directory) = open_directory(parent, &name) else { continue };
+        if is_abandoned(&directory) && clear(&directory).is_ok() {
+            let _ = rustix::fs::unlinkat(parent, &name[..], AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Whether it is ours, nobody holds it, and it is older than the moment between making one and locking it.
+fn is_abandoned(directory: &OwnedFd) -> bool {
+    let is_ours_and_old = fstat(directory).is_ok_and(|found| {
+        let age = crate::clock::unix_time() - found.st_mtime as f64;
+        found.st_uid == rustix::process::geteuid().as_raw() && age > ABANDONED_AFTER_SECONDS
+    });
+    is_ours_and_old && flock(directory, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
 fn words(kind: ArtifactType) -> &'static str {
     match kind {
         ArtifactType::File => "a file",
@@ -245,5 +274,34 @@ impl Drop for Staging {
         {
             tracing::warn!(directory = self.name, %error, "the private directory of an export was left behind");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn private(folder: &Path, name: &str, age: u64) -> PathBuf {
+        let path = folder.join(format!("{PREFIX}{name}"));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("piece"), "x").unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        fs::File::open(&path).unwrap().set_modified(then).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_a_killed_export_left_goes_with_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, held, young) = (
+            private(folder.path(), "old", 3600),
+            private(folder.path(), "held", 3600),
+            private(folder.path(), "young", 0),
+        );
+        let holder = fs::File::open(&held).unwrap();
+        flock(&holder, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(Target::open(&folder.path().join("output"), false).unwrap().stage().unwrap());
+        assert_eq!((old.exists(), held.exists(), young.exists()), (false, true, true));
     }
 }
