@@ -7,7 +7,8 @@ use crate::children::Children;
 use crate::outgoing::{LONG_BYTES, Outgoing};
 use crate::port::{Port, Received};
 use crate::root::Root;
-use crate::session::{CHILDREN, PORT, Session, Token};
+use crate::session::Session;
+use crate::token::{CHILDREN, PORT, Token};
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::signal::SigSet;
@@ -119,7 +120,7 @@ impl Agent {
             CHILDREN => self.session.bury(&self.epoll, &mut self.out),
             token => {
                 if let Some(token) = Token::from_u64(token) {
-                    self.session.pipe_event(token, &self.epoll, &mut self.out);
+                    self.session.changed(token, &self.epoll, &mut self.out);
                 }
             }
         }

@@ -4,12 +4,12 @@
 //! The agent is the one that orphans fall to (`PR_SET_CHILD_SUBREAPER`, `prctl(2)`), so that nothing gets out of reach by
 //! a session of its own or by the death of its parent.
 
+use crate::process_table;
 use crate::sys;
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 /// How long processes may take to end themselves, as in a machine.
@@ -69,15 +69,11 @@ fn wait_until(deadline: Instant) -> bool {
     !left.is_zero()
 }
 
-/// All descendants, as `/proc` tells.
+/// All descendants, as the process table tells.
 fn all() -> Vec<Pid> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let stat = pid.and_then(|_: i32| fs::read_to_string(entry.path().join("stat")).ok());
-        if let (Some(pid), Some(parent)) = (pid, stat.as_deref().and_then(parent_of)) {
-            children.entry(parent).or_default().push(pid);
-        }
+    for entry in process_table::entries() {
+        children.entry(entry.parent).or_default().push(entry.pid);
     }
     let mut found = Vec::new();
     let mut left = vec![std::process::id().cast_signed()];
@@ -89,22 +85,9 @@ fn all() -> Vec<Pid> {
     found
 }
 
-/// The parent that a line of `/proc/<pid>/stat` tells: the second word behind the name, which may hold anything.
-fn parent_of(stat: &str) -> Option<i32> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_parent_is_found_behind_any_name() {
-        assert_eq!(parent_of("12 (a b) c) S 7 12 12"), Some(7));
-        assert_eq!(parent_of("12 (a"), None);
-        let own = fs::read_to_string("/proc/self/stat").unwrap();
-        assert_eq!(parent_of(&own), Some(std::os::unix::process::parent_id().cast_signed()));
-    }
 
     #[test]
     fn children_are_descendants() {

@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::sys::stat::Mode;
 use nix::unistd::mkdir;
 use pyro_protocol::exec::Exec;
+use pyro_protocol::probe::{Check, Probe};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -56,17 +58,36 @@ impl Folder {
 
     /// A command for a machine as it is to be run here: only directory and environment differ. Its words are its own.
     pub(crate) fn adapted(&self, request: &Exec) -> Exec {
-        let mut exec = request.clone();
-        if let Some(below) = below_workspace(&request.cwd) {
-            exec.cwd = format!("{}/{TREE}{below}", self.path);
+        let (cwd, env) = (self.adapted_path(&request.cwd), self.adapted_env(&request.env));
+        Exec { cwd, env, ..request.clone() }
+    }
+
+    /// A probe of a machine as it is to be made here: likewise, and a file is looked for where it would be.
+    pub(crate) fn adapted_probe(&self, probe: &Probe) -> Probe {
+        let check = match &probe.check {
+            Check::File { path } => Check::File { path: self.adapted_path(path) },
+            other => other.clone(),
+        };
+        let (cwd, env) = (self.adapted_path(&probe.cwd), self.adapted_env(&probe.env));
+        Probe { check, cwd, env, interval_ms: probe.interval_ms }
+    }
+
+    fn adapted_path(&self, path: &str) -> String {
+        match below_workspace(path) {
+            Some(below) => format!("{}/{TREE}{below}", self.path),
+            None => path.to_owned(),
         }
+    }
+
+    fn adapted_env(&self, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut env = env.clone();
         for (name, folder) in [("HOME", HOME), ("TMPDIR", TEMPORARY)] {
-            exec.env.insert(name.into(), format!("{}/{folder}", self.path));
+            env.insert(name.into(), format!("{}/{folder}", self.path));
         }
         for name in OF_A_MACHINE {
-            exec.env.remove(name);
+            env.remove(name);
         }
-        exec
+        env
     }
 }
 
@@ -89,7 +110,7 @@ mod tests {
                 .into(),
             cwd: cwd.into(),
             timeout_ms: None,
-            stdin: false,
+            ..Exec::default()
         };
         let adapted = folder.adapted(&request("/workspace"));
         let env = [("HOME", "/f/home"), ("PATH", "/bin"), ("TMPDIR", "/f/tmp")];
@@ -103,6 +124,20 @@ mod tests {
         ] {
             assert_eq!(folder.adapted(&request(cwd)).cwd, here);
         }
+    }
+
+    #[test]
+    fn probes_look_for_files_in_the_folder() {
+        let folder = Folder { path: "/f".into() };
+        let check = |path: &str| Check::File { path: path.into() };
+        let probe = |check| Probe { check, interval_ms: 1, env: BTreeMap::new(), cwd: "/workspace".into() };
+        for (path, here) in [("/workspace/ready", "/f/workspace/ready"), ("/etc/hosts", "/etc/hosts")] {
+            let adapted = folder.adapted_probe(&probe(check(path)));
+            assert_eq!((adapted.check, adapted.cwd.as_str()), (check(here), "/f/workspace"));
+            assert_eq!(adapted.env["HOME"], "/f/home");
+        }
+        let command = Check::Command { command: "test -e /workspace/ready".into() };
+        assert_eq!(folder.adapted_probe(&probe(command.clone())).check, command);
     }
 
     #[test]

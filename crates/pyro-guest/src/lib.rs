@@ -4,10 +4,13 @@
 //! What only process 1 may do (modules, mounts, power) is in [`boot`], and `main` reads as the order of a start.
 //!
 //! ```text
-//! main -> boot::* -> serve -> agent (event loop) -> session (messages) -> exec (one command)
-//!                               port <-> outgoing                           stdin, output, spawn
+//! main -> boot::* -> serve -> agent (event loop) -> session (messages) -> job, start -> spawn
+//!                               port <-> outgoing        commands -> exec (one command)
+//!                                                                      stdin, output, terminal
+//!                                                                      processes, cgroup
 //! main -> on_host -> serve (an ordinary process of the host, in a folder instead of a machine)
 //! main -> tasks::work (in a process of its own, which the agent starts like a command)
+//! main -> probe::run (likewise)
 //! ```
 //!
 //! The agent never trusts the host to be well-behaved, but it does not defend the machine against its own user:
@@ -15,22 +18,32 @@
 
 pub mod boot;
 pub mod on_host;
+pub mod probe;
 pub mod tasks;
 
 mod agent;
+mod cgroup;
 mod children;
+mod commands;
 mod descendants;
 mod exec;
 mod folder;
+mod hex;
 mod identity;
+mod job;
 mod outgoing;
 mod output;
 mod port;
+mod process_table;
+mod processes;
 mod root;
 mod session;
 mod spawn;
+mod start;
 mod stdin;
 mod sys;
+mod terminal;
+mod token;
 
 pub use agent::Ending;
 pub use folder::Folder;

@@ -1,14 +1,14 @@
 //! The guest agent as process 1: the order of a start, top to bottom.
 //!
 //! The kernel runs this from an initramfs that holds nothing else but `/modules/` and `/dev/console`. It must
-//! never return: the kernel would panic. Any other process of this program does one task and ends, or serves in a
-//! folder of the host.
+//! never return: the kernel would panic. Any other process of this program does one task or
+//! probe and ends, or serves in a folder of the host.
 
 use pyro_guest::boot::console::Console;
 use pyro_guest::boot::environment::Environment;
 use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
 use pyro_guest::{Ending, Root, serve};
-use pyro_guest::{on_host, tasks};
+use pyro_guest::{on_host, probe, tasks};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -34,6 +34,7 @@ fn other_than_first() -> ExitCode {
     match (words.0.as_deref(), words.1, words.2) {
         (Some(tasks::ARGUMENT), Some(task), folder) => tasks::work(&task, folder.as_deref()),
         (Some(tasks::OPEN_ARGUMENT), Some(folder), _) => tasks::open_folder(&folder),
+        (Some(probe::ARGUMENT), Some(probe), _) => probe::run(&probe),
         (Some(on_host::ARGUMENT), Some(descriptor), Some(folder)) => on_host::run(&descriptor, folder),
         _ => ExitCode::SUCCESS,
     }

@@ -1,7 +1,7 @@
-//! One output channel of a command: bytes from a pipe on their way to the host.
+//! One output channel of a command: bytes from a pipe or a terminal on their way to the host.
 //!
-//! A pipe is read only while the channel has credit, so memory is bounded and one stalled reader on the host
-//! stalls its own command and no other. The event loop tells changes of a pipe once (edge-triggered); whether
+//! It is read only while the channel has credit, so memory is bounded and one stalled reader on the host
+//! stalls its own command and no other. The event loop tells changes of it once (edge-triggered); whether
 //! there is more to read is remembered here, by the queue of the session.
 
 use crate::outgoing::Outgoing;
@@ -14,11 +14,17 @@ use std::os::fd::OwnedFd;
 /// Bytes for one read: with its header a frame is then what the port takes in one write.
 const READ_BYTES: usize = 32 * 1024 - HEADER_LEN;
 
+/// More than the kernel keeps of what was written to a terminal (20 KiB at most were seen). How much that is it does not
+/// tell: `FIONREAD` counts the first 4 KiB only.
+const TERMINAL_BYTES: usize = 64 * 1024;
+
 /// One command's standard output or error.
 #[derive(Debug)]
 pub(crate) struct Output {
     channel: Channel,
-    pipe: Option<OwnedFd>,
+    /// What is read, unless there is nothing more to read.
+    source: Option<OwnedFd>,
+    is_terminal: bool,
     credit: u32,
     /// Whether the session has this channel in its queue.
     pub(crate) queued: bool,
@@ -33,7 +39,8 @@ enum Drain {
     No,
     /// It has ended, and nothing was read since.
     Begun,
-    /// So many bytes were in the pipe at a time after its end. What background children write later is not its.
+    /// So many bytes at most are still its: they were in the pipe at a time after its end, or fit into a terminal. What
+    /// background children write later is not its.
     Left(usize),
 }
 
@@ -48,19 +55,34 @@ pub(crate) enum Pumped {
 
 impl Output {
     /// The reading end of a command's output, non-blocking.
-    pub(crate) fn new(channel: Channel, pipe: OwnedFd) -> Self {
-        let drain = Drain::No;
-        Self { channel, pipe: Some(pipe), credit: WINDOW_TO_HOST, queued: false, starved: false, drain }
+    pub(crate) fn of_pipe(channel: Channel, pipe: OwnedFd) -> Self {
+        Self { source: Some(pipe), ..Self::none(channel) }
+    }
+
+    /// The master end of a command's terminal, non-blocking.
+    pub(crate) fn of_terminal(channel: Channel, master: OwnedFd) -> Self {
+        Self { source: Some(master), is_terminal: true, ..Self::none(channel) }
+    }
+
+    /// A channel that nothing ever comes on.
+    pub(crate) fn none(channel: Channel) -> Self {
+        let (credit, drain) = (WINDOW_TO_HOST, Drain::No);
+        Self { channel, source: None, is_terminal: false, credit, queued: false, starved: false, drain }
+    }
+
+    /// What is to be watched for something to read.
+    pub(crate) fn source(&self) -> Option<&OwnedFd> {
+        self.source.as_ref()
     }
 
     /// Whether everything that there was has been queued for the host.
     pub(crate) fn is_done(&self) -> bool {
-        self.pipe.is_none()
+        self.source.is_none()
     }
 
-    /// The command has ended: what is in the pipe now is the last.
+    /// The command has ended: what is there to read now is the last.
     pub(crate) fn finish(&mut self) {
-        self.drain = Drain::Begun;
+        self.drain = if self.is_terminal { Drain::Left(TERMINAL_BYTES) } else { Drain::Begun };
     }
 
     /// The host grants room for more. Gives whether a read waited for that.
@@ -69,9 +91,9 @@ impl Output {
         std::mem::replace(&mut self.starved, false)
     }
 
-    /// Moves one piece from the pipe to the queue.
+    /// Moves one piece to the queue.
     pub(crate) fn pump(&mut self, stream: u32, outgoing: &mut Outgoing) -> Pumped {
-        let Some(pipe) = &self.pipe else { return Pumped::Wait };
+        let Some(source) = &self.source else { return Pumped::Wait };
         let mut most = READ_BYTES.min(self.credit as usize);
         if let Drain::Left(left) = self.drain {
             most = most.min(left);
@@ -80,21 +102,25 @@ impl Output {
             self.starved = true;
             return Pumped::Wait;
         }
-        match outgoing.data(self.channel, stream, most, |place| nix::unistd::read(pipe, place)) {
+        match outgoing.data(self.channel, stream, most, |place| nix::unistd::read(source, place)) {
             Ok(n_bytes) if n_bytes > 0 => self.took(n_bytes, most),
             Err(Errno::EINTR) => Pumped::More,
             Err(Errno::EAGAIN) if self.drain == Drain::No => Pumped::Wait,
+            // Nobody has the terminal open; who lives may open it again.
+            Err(Errno::EIO) if self.is_terminal && self.drain == Drain::No => Pumped::Wait,
             Ok(_) | Err(_) => self.close(),
         }
     }
 
     fn took(&mut self, n_bytes: usize, most: usize) -> Pumped {
         self.credit -= u32::try_from(n_bytes).unwrap_or(self.credit).min(self.credit);
-        let left = match (&self.drain, &self.pipe) {
+        let left = match (&self.drain, &self.source) {
             (Drain::Left(left), _) => left.saturating_sub(n_bytes),
             (Drain::Begun, Some(pipe)) => sys::bytes_waiting(pipe).unwrap_or(0),
             (Drain::Begun, None) => 0,
-            (Drain::No, _) => return if n_bytes < most { Pumped::Wait } else { Pumped::More },
+            // A pipe gives what it has. A terminal gives what the kernel has got ready, and has more.
+            (Drain::No, _) if n_bytes < most && !self.is_terminal => return Pumped::Wait,
+            (Drain::No, _) => return Pumped::More,
         };
         if left == 0 {
             return self.close();
@@ -104,7 +130,7 @@ impl Output {
     }
 
     fn close(&mut self) -> Pumped {
-        self.pipe = None;
+        self.source = None;
         Pumped::Wait
     }
 }

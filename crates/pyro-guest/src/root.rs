@@ -3,10 +3,14 @@
 use crate::boot::environment::Environment;
 use crate::folder::Folder;
 use crate::tasks::place::Place;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 use pyro_protocol::exec::Exec;
 use pyro_protocol::message::Identity;
+use pyro_protocol::probe::Probe;
 use std::borrow::Cow;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// Where commands run.
 #[derive(Debug)]
@@ -66,6 +70,31 @@ impl Root {
         match self {
             Self::Host | Self::Environment(_) => Cow::Borrowed(request),
             Self::Folder(folder) => Cow::Owned(folder.adapted(request)),
+        }
+    }
+
+    /// A probe as it is to be run here.
+    pub(crate) fn adapted_probe<'a>(&self, probe: &'a Probe) -> Cow<'a, Probe> {
+        match self {
+            Self::Host | Self::Environment(_) => Cow::Borrowed(probe),
+            Self::Folder(folder) => Cow::Owned(folder.adapted_probe(probe)),
+        }
+    }
+
+    /// The master end of a new terminal where commands live, non-blocking.
+    pub(crate) fn open_terminal(&self) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        match self {
+            Self::Host | Self::Folder(_) => open("/dev/ptmx", flags, Mode::empty()),
+            Self::Environment(environment) => environment.open_terminal(flags),
+        }
+    }
+
+    /// Where control groups are made, if there are any and they are ours.
+    pub(crate) fn cgroups(&self) -> Option<&Arc<OwnedFd>> {
+        match self {
+            Self::Host | Self::Folder(_) => None,
+            Self::Environment(environment) => environment.cgroups(),
         }
     }
 

@@ -41,8 +41,12 @@ pub(crate) struct Program {
 pub(crate) struct Surroundings<'a> {
     /// Standard input, output and error.
     pub(crate) stdio: [BorrowedFd<'a>; 3],
+    /// Whether standard input is a terminal that the program is to control.
+    pub(crate) terminal: bool,
     /// The mount namespace to enter, if not our own.
     pub(crate) namespace: Option<BorrowedFd<'a>>,
+    /// The `cgroup.procs` of the control group to enter, if not our own.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Which step of a start failed.
@@ -50,7 +54,7 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) enum Step {
     /// Making the process.
     Clone,
-    /// Making it ready: session, namespace, descriptors.
+    /// Making it ready: control group, session, descriptors, namespace.
     Prepare,
     /// Entering the working directory.
     Directory,
@@ -171,11 +175,20 @@ fn become_program(
 }
 
 fn prepare(around: &Surroundings<'_>) -> nix::Result<()> {
+    if let Some(cgroup) = around.cgroup {
+        // Before anything of the program's own runs: all that it ever starts is then in the group. 0 is the writer.
+        // SAFETY: the byte outlives the call.
+        Errno::result(unsafe { libc::write(cgroup.as_raw_fd(), c"0".as_ptr().cast(), 1) })?;
+    }
     // SAFETY: takes nothing; the new process leads no group, so it may lead a session.
     Errno::result(unsafe { libc::setsid() })?;
     for (target, fd) in (0..).zip(&around.stdio) {
         // SAFETY: both numbers are descriptors; the source is above 2, since 0 to 2 are always open in the agent.
         Errno::result(unsafe { libc::dup2(fd.as_raw_fd(), target) })?;
+    }
+    if around.terminal {
+        // SAFETY: takes only numbers. The process leads a session that has no terminal yet.
+        Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY as _, 0) })?;
     }
     if let Some(namespace) = around.namespace {
         // SAFETY: takes only numbers. Moves this process, not its parent: the file system state is not shared.

@@ -1,4 +1,4 @@
-//! The standard input of one command: bytes from the host on their way into a pipe.
+//! The standard input of one command: bytes from the host on their way into a pipe or a terminal.
 //!
 //! At most [`WINDOW_TO_GUEST`] bytes wait here; the host gets credit as the command takes them. When the command
 //! closes its input the rest is dropped, with credit, so that the host does not stall.
@@ -19,6 +19,7 @@ pub(crate) struct Stdin {
     stream: u32,
     token: u64,
     pipe: Option<OwnedFd>,
+    is_terminal: bool,
     watched: bool,
     waiting: VecDeque<u8>,
     ended: bool,
@@ -38,7 +39,14 @@ impl Stdin {
     pub(crate) fn new(stream: u32, token: u64, pipe: Option<OwnedFd>) -> Self {
         let window = if pipe.is_some() { WINDOW_TO_GUEST } else { 0 };
         let ended = pipe.is_none();
-        Self { stream, token, pipe, watched: false, waiting: VecDeque::new(), ended, window, owed: 0 }
+        let (is_terminal, watched, waiting, owed) = (false, false, VecDeque::new(), 0);
+        Self { stream, token, pipe, is_terminal, watched, waiting, ended, window, owed }
+    }
+
+    /// The master end of a command's terminal, likewise. The kernel tells of new room there as it does for a pipe: when
+    /// nearly everything has been read, and also when it was thrown away (`tcflush(3)`).
+    pub(crate) fn of_terminal(stream: u32, token: u64, master: OwnedFd) -> Self {
+        Self { is_terminal: true, ..Self::new(stream, token, Some(master)) }
     }
 
     /// Takes bytes from the host.
@@ -102,6 +110,8 @@ impl Stdin {
                 Ok(n_bytes) => done += n_bytes,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => return done,
+                // Nobody has the terminal open. Who opens it later reads what comes later.
+                Err(Errno::EIO) if self.is_terminal => return bytes.len(),
                 Err(_) => self.pipe = None,
             }
         }

@@ -48,6 +48,15 @@ pub(crate) fn signal_group(group: i32, signal: i32) -> nix::Result<()> {
     Errno::result(unsafe { libc::kill(-group, signal) }).map(drop)
 }
 
+/// Sends any signal to one process. See `kill(2)`.
+pub(crate) fn signal_process(pid: i32, signal: i32) -> nix::Result<()> {
+    if pid <= 1 {
+        return Err(Errno::EINVAL); // 0 and below are groups, 1 is nobody's command
+    }
+    // SAFETY: takes and gives only numbers.
+    Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
 /// Sends a signal to every process but this one, which must be process 1.
 pub(crate) fn signal_everyone(signal: i32) -> nix::Result<()> {
     // SAFETY: takes and gives only numbers.
@@ -80,6 +89,42 @@ pub(crate) fn bytes_waiting(pipe: impl AsFd) -> nix::Result<usize> {
     // SAFETY: FIONREAD writes one int to `count`.
     Errno::result(unsafe { libc::ioctl(pipe.as_fd().as_raw_fd(), libc::FIONREAD as _, &raw mut count) })?;
     Ok(usize::try_from(count).unwrap_or(0))
+}
+
+/// Lets the other end of a new pseudoterminal be opened. See `TIOCSPTLCK` in `ioctl_tty(2)`.
+pub(crate) fn unlock_terminal(master: impl AsFd) -> nix::Result<()> {
+    let unlocked: libc::c_int = 0;
+    // SAFETY: TIOCSPTLCK reads one int.
+    let done = unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCSPTLCK as _, &raw const unlocked) };
+    Errno::result(done).map(drop)
+}
+
+/// Opens the other end of a pseudoterminal, wherever its file system is mounted. See `TIOCGPTPEER` in `ioctl_tty(2)`.
+pub(crate) fn open_terminal_peer(master: impl AsFd) -> nix::Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: TIOCGPTPEER takes only numbers.
+    let fd = unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCGPTPEER as _, flags) };
+    let fd = Errno::result(fd)?;
+    // SAFETY: the kernel has just made this descriptor for us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sets the size of a terminal, in characters. See `TIOCSWINSZ` in `ioctl_tty(2)`.
+pub(crate) fn set_window_size(terminal: impl AsFd, cols: u16, rows: u16) -> nix::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one winsize.
+    let done = unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
+    Errno::result(done).map(drop)
+}
+
+/// The process group in the foreground of a terminal; 0 where there is none. At the master end it is told to
+/// everybody, unlike at the other. See `TIOCGPGRP` in `ioctl_tty(2)`.
+pub(crate) fn foreground_group(master: impl AsFd) -> nix::Result<i32> {
+    let mut group: libc::pid_t = 0;
+    // SAFETY: TIOCGPGRP writes one pid_t to `group`.
+    let done = unsafe { libc::ioctl(master.as_fd().as_raw_fd(), libc::TIOCGPGRP as _, &raw mut group) };
+    Errno::result(done)?;
+    Ok(group)
 }
 
 /// How a process is scheduled (`sched_setattr(2)`).

@@ -56,6 +56,6 @@ impl Command {
         let env: BTreeMap<String, String> =
             ENVIRONMENT.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let timeout_ms = u64::try_from(timeout.as_millis()).ok();
-        Exec { argv, env, cwd: WORKSPACE_PATH.into(), timeout_ms, stdin }
+        Exec { argv, env, cwd: WORKSPACE_PATH.into(), timeout_ms, stdin, ..Exec::default() }
     }
 }

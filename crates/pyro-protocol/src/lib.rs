@@ -1,7 +1,7 @@
 //! What the host and the guest agent say to each other.
 //!
 //! One byte stream (a virtio-serial port) carries many concurrent *streams*, each of them one operation: a
-//! command, later a service, a shell, an archive. The host opens streams and numbers them; the guest only answers.
+//! command, a service, a shell, an archive. The host opens streams and numbers them; the guest only answers.
 //!
 //! ```text
 //! host                                   guest
@@ -25,6 +25,9 @@
 //! Versions: [`PROTOCOL_VERSION`] is one number, and both sides must have the same: the guest agent travels inside the
 //! executable that speaks to it. A message that a peer does not know is answered with `failed`.
 //!
+//! A command may have a terminal, and may contain what it starts: those are shells and services. A
+//! [`probe::Probe`] on a stream of its own tells when a service is ready.
+//!
 //! What happens to the files of a workspace is a [`task::Task`] on a stream of its own; trees of files travel as
 //! [`tree`] says, inside the bytes of such a stream.
 //!
@@ -34,11 +37,12 @@
 pub mod exec;
 pub mod frame;
 pub mod message;
+pub mod probe;
 pub mod task;
 pub mod tree;
 
 /// The version that this crate speaks.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The name of the virtio-serial port that carries the protocol, as `/sys/class/virtio-ports/*/name` shows it.
 pub const PORT_NAME: &str = "pyro.guest";

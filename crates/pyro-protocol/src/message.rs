@@ -4,8 +4,9 @@
 //! an emulated guest 20 to 40 ms, since each instruction that runs for the first time has to be translated. Variants
 //! and fields are told apart by their place alone, so that they are added at the end only.
 
-use crate::exec::{Exec, ExecFailure, Exited};
+use crate::exec::{Exec, ExecFailure, Exited, WindowSize};
 use crate::frame::MAX_PAYLOAD;
+use crate::probe::Probe;
 use crate::task::Task;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub enum ToGuest {
     Ping,
     /// Opens a stream that runs a command.
     Exec(Exec),
-    /// Sends a signal to the process group of the stream's command.
+    /// Sends a signal to the process group of the stream's command; with a terminal, to the one in its foreground.
     Signal {
         /// The number, as in `signal(7)`.
         signal: i32,
@@ -77,6 +78,19 @@ pub enum ToGuest {
     OpenWorkspace,
     /// Opens a stream and runs a piece of the agent's own work on it, with standard input, like a command.
     Task(Task),
+    /// Sets the size of the terminal of the stream's command, which is told by `SIGWINCH`.
+    Resize(WindowSize),
+    /// Asks the stream's command, and of a contained one everything that it started, to end, and kills what has not
+    /// after a while. `SIGKILL` does both at once.
+    Terminate {
+        /// The signal that asks, as in `signal(7)`. Stopped processes are continued to receive it.
+        signal: i32,
+        /// Milliseconds until the rest is killed.
+        grace_ms: u64,
+    },
+    /// Opens a stream and probes on it until the answer is that it is ready, without standard input, like a command. Each
+    /// line of its standard output is an answer; the exit code is 0 when it is ready.
+    Probe(Probe),
 }
 
 /// What the guest says.

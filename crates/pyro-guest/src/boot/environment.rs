@@ -7,9 +7,13 @@
 use super::{BootError, Doing, mounts, workspace};
 use crate::identity::Checked;
 use crate::sys;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
 use nix::libc::O_NONBLOCK;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::stat::Mode;
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use nix::unistd::{chdir, chroot};
@@ -17,6 +21,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::sync::Arc;
 
 /// As long as the names that the host gives.
 const PLACEHOLDER_HOSTNAME: &str = "pyro-000000000000";
@@ -28,6 +33,10 @@ pub struct Environment {
     /// That of commands, and that of the agent.
     namespace: OwnedFd,
     outside: OwnedFd,
+    /// `/dev/pts` of commands: each mount of it has terminals of its own.
+    terminals: OwnedFd,
+    /// `/sys/fs/cgroup` of commands, if the kernel has it.
+    cgroups: Option<Arc<OwnedFd>>,
     workspace_is_open: bool,
     random: OwnedFd,
     hostname: IdentityFile,
@@ -62,10 +71,22 @@ impl Environment {
         mounts::leave_only_environment()?;
         enter_new_root()?;
         let namespace = own_namespace()?;
+        let terminals = File::open("/dev/pts").doing(|| "could not open /dev/pts".into())?.into();
+        let cgroups = cgroups().doing(|| "could not open /sys/fs/cgroup".into())?;
         let [hostname, hosts, machine_id] =
             ["/etc/hostname", "/etc/hosts", "/etc/machine-id"].map(identity_file);
-        let mut environment =
-            Self { namespace, outside, workspace_is_open: false, random, hostname, hosts, machine_id };
+        let workspace_is_open = false;
+        let mut environment = Self {
+            namespace,
+            outside,
+            terminals,
+            cgroups,
+            workspace_is_open,
+            random,
+            hostname,
+            hosts,
+            machine_id,
+        };
         environment
             .write_files(PLACEHOLDER_HOSTNAME, PLACEHOLDER_MACHINE_ID)
             .doing(|| "could not write the files of the identity".into())?;
@@ -101,6 +122,16 @@ impl Environment {
         self.namespace.as_fd()
     }
 
+    /// The master end of a new terminal of commands.
+    pub(crate) fn open_terminal(&self, flags: OFlag) -> nix::Result<OwnedFd> {
+        openat(&self.terminals, "ptmx", flags, Mode::empty())
+    }
+
+    /// Where control groups are made, if the kernel has them.
+    pub(crate) fn cgroups(&self) -> Option<&Arc<OwnedFd>> {
+        self.cgroups.as_ref()
+    }
+
     /// Makes this machine the one that it is told to be. Randomness comes first: whatever runs after it differs
     /// from what runs in another machine.
     pub(crate) fn identify(&mut self, identity: &Checked<'_>) -> Result<(), String> {
@@ -128,6 +159,18 @@ fn hosts(hostname: &str) -> String {
         "127.0.0.1\tlocalhost\n127.0.1.1\t{hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n\
          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
     )
+}
+
+/// The control groups, unless the kernel has none and the directory is one of another file system.
+fn cgroups() -> nix::Result<Option<Arc<OwnedFd>>> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let directory = match open("/sys/fs/cgroup", flags, Mode::empty()) {
+        Ok(directory) => directory,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    let is_mounted = fstatfs(&directory)?.filesystem_type() == CGROUP2_SUPER_MAGIC;
+    Ok(is_mounted.then(|| Arc::new(directory)))
 }
 
 /// Overwrites a file. Where the length stays the same, as it does for the names that the host gives, that is one

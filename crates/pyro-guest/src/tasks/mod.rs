@@ -25,6 +25,7 @@ mod killed;
 #[cfg(test)]
 mod tests;
 
+use crate::hex;
 use failure::{At, Result, failure};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -53,8 +54,7 @@ pub(crate) fn arguments(
     task: &Task,
     folder: Option<&str>,
 ) -> std::result::Result<Vec<String>, message::MessageError> {
-    let hex = message::encode(task)?.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut words = vec!["pyro-guest".into(), ARGUMENT.into(), hex];
+    let mut words = vec!["pyro-guest".into(), ARGUMENT.into(), hex::encode(&message::encode(task)?)];
     words.extend(folder.map(str::to_owned));
     Ok(words)
 }
@@ -91,9 +91,7 @@ fn exit_code(done: Result<Option<TaskFailure>>) -> ExitCode {
 
 fn parsed(hex: &str) -> Result<Task> {
     let wrong = |what: &str| failure(TaskFailureKind::Malformed, b"", format!("the task is {what}"));
-    let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(digits).collect();
-    message::decode(&bytes.ok_or_else(|| wrong("not hexadecimal"))?)
+    message::decode(&hex::decode(hex).ok_or_else(|| wrong("not hexadecimal"))?)
         .map_err(|error| wrong(&format!("none: {error}")))
 }
 

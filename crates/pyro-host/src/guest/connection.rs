@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use pyro_protocol::exec::Exec;
 use pyro_protocol::frame::{self, Channel, Kind, MAX_PAYLOAD};
 use pyro_protocol::message::{self, Identity, ToGuest};
+use pyro_protocol::probe::Probe;
 use pyro_protocol::task::Task;
 use pyro_protocol::{MAX_STREAMS, PROTOCOL_VERSION};
 use std::future::Future;
@@ -137,7 +138,7 @@ impl Connection {
     /// when too many commands run, `guest_unreachable` when the connection is over. That the guest cannot start
     /// the command is told by [`Execution::next`].
     pub fn exec(&self, exec: Exec) -> Result<Execution> {
-        let stdin = exec.stdin;
+        let stdin = exec.stdin || exec.terminal.is_some();
         self.open(&ToGuest::Exec(exec), stdin)
     }
 
@@ -147,6 +148,15 @@ impl Connection {
     /// As [`Connection::exec`].
     pub fn task(&self, task: Task) -> Result<Execution> {
         self.open(&ToGuest::Task(task), true)
+    }
+
+    /// Probes until the answer is that it is ready. The request is sent by the call itself; each line of standard output is
+    /// an answer then, and the exit code 0 says that it is ready.
+    ///
+    /// # Errors
+    /// As [`Connection::exec`].
+    pub fn probe(&self, probe: Probe) -> Result<Execution> {
+        self.open(&ToGuest::Probe(probe), false)
     }
 
     /// Makes the seeded baseline visible to commands as the workspace.

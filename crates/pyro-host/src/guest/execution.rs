@@ -4,13 +4,14 @@ use super::connection::Handle;
 use super::link::QUEUE_SHORT;
 use super::stream::{Item, Outcome};
 use crate::error::{Error, ErrorKind, Result};
-use pyro_protocol::exec::{ExecFailure, Exited};
+use pyro_protocol::exec::{ExecFailure, Exited, WindowSize};
 use pyro_protocol::frame::{self, Channel, Kind, MAX_PAYLOAD};
 use pyro_protocol::message::ToGuest;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What happens to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,15 +132,38 @@ impl Execution {
         self.stdin.take()
     }
 
-    /// Sends a signal to the command's process group. A command that has ended does not get it.
+    /// Sends a signal to the command's process group; with a terminal, to the one in its foreground. A command that has
+    /// ended does not get it.
     ///
     /// # Errors
     /// `guest_unreachable` when the connection is over.
     pub fn signal(&self, signal: i32) -> Result<()> {
+        self.tell(&ToGuest::Signal { signal })
+    }
+
+    /// Asks the command, and everything that a contained one has started, to end, and has the guest kill what has not
+    /// after the grace.
+    ///
+    /// # Errors
+    /// `guest_unreachable` when the connection is over.
+    pub fn terminate(&self, signal: i32, grace: Duration) -> Result<()> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.tell(&ToGuest::Terminate { signal, grace_ms })
+    }
+
+    /// Sets the size of the command's terminal.
+    ///
+    /// # Errors
+    /// `guest_unreachable` when the connection is over.
+    pub fn resize(&self, size: WindowSize) -> Result<()> {
+        self.tell(&ToGuest::Resize(size))
+    }
+
+    fn tell(&self, message: &ToGuest) -> Result<()> {
         if let Some(end) = &self.handle.link.session().end {
             return Err(end.to_error());
         }
-        self.handle.tell(self.stream, &ToGuest::Signal { signal });
+        self.handle.tell(self.stream, message);
         Ok(())
     }
 
@@ -152,7 +176,6 @@ impl Execution {
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        const SIGKILL: i32 = 9;
         let mut session = self.handle.link.session();
         let is_over = session.end.is_some();
         let Some(stream) = session.streams.get_mut(&self.stream) else { return };
@@ -162,7 +185,7 @@ impl Drop for Execution {
         }
         let credit = stream.abandon();
         drop(session);
-        self.handle.tell(self.stream, &ToGuest::Signal { signal: SIGKILL });
+        self.handle.tell(self.stream, &ToGuest::Terminate { signal: libc::SIGKILL, grace_ms: 0 });
         for (channel, n_bytes) in credit.into_iter().flatten() {
             self.give_credit(channel, n_bytes);
         }

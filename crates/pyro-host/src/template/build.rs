@@ -55,7 +55,7 @@ async fn warm_up(connection: &Connection, argv: &[&str]) -> Result<()> {
         env: BTreeMap::from([("PYTHONDONTWRITEBYTECODE".into(), "1".into())]),
         cwd: "/".into(),
         timeout_ms: u64::try_from(WARM_UP_LIMIT.as_millis()).ok(),
-        stdin: false,
+        ..Exec::default()
     };
     let mut execution = connection.exec(exec)?;
     loop {

@@ -92,7 +92,7 @@ pub fn command(argv: &[&str]) -> Exec {
         env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
         cwd: "/".into(),
         timeout_ms: None,
-        stdin: false,
+        ..Exec::default()
     }
 }
 

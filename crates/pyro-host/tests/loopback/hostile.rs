@@ -63,7 +63,7 @@ impl Liar {
 }
 
 fn exited() -> ToHost {
-    ToHost::Exited(Exited { code: Some(0), signal: None, timed_out: false, elapsed_us: 1 })
+    ToHost::Exited(Exited { code: Some(0), signal: None, elapsed_us: 1, ..Exited::default() })
 }
 
 /// Waits for the end of the connection and checks that it says why.
@@ -157,7 +157,7 @@ async fn an_end_before_the_start_or_twice_or_impossible() {
         [(None, None), (Some(1), Some(1)), (Some(256), None), (Some(-1), None), (None, Some(65))]
     {
         let (connection, _execution, mut liar) = running().await;
-        liar.say(1, &ToHost::Exited(Exited { code, signal, timed_out: false, elapsed_us: 0 }));
+        liar.say(1, &ToHost::Exited(Exited { code, signal, ..Exited::default() }));
         caught(&connection, "no possible way").await;
     }
 }

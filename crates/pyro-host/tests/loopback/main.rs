@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod commands;
+mod containment;
 mod guest;
 mod hostile;
 mod input_output;
+mod probes;
 mod sessions;
 mod speed;
+mod terminals;

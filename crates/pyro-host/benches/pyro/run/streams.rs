@@ -50,7 +50,7 @@ pub async fn template_seconds(host: &Host) -> Result<f64> {
 
 fn shell(script: &str, stdin: bool) -> Exec {
     let argv = ["sh", "-c", script].map(str::to_owned).into();
-    Exec { argv, env: [].into(), cwd: "/".into(), timeout_ms: None, stdin }
+    Exec { argv, env: [].into(), cwd: "/".into(), stdin, ..Exec::default() }
 }
 
 async fn send(mut execution: Execution) -> Result<()> {
