@@ -84,7 +84,7 @@ impl Agent {
                 }
             }
             self.session.expire();
-            more = self.session.pump(&mut self.out);
+            more = self.session.pump(&self.epoll, &mut self.out);
             self.port.send(&mut self.out);
             if self.session.wants_power_off() {
                 return Ok(Ending::PowerOff(self.session.into_root()));

@@ -4,7 +4,7 @@ use crate::cgroup::Cgroup;
 use crate::children::Children;
 use crate::exec::Command;
 use crate::outgoing::{Outgoing, SHORT_BYTES};
-use crate::output::Pumped;
+use crate::output::{Output, Pumped};
 use crate::processes::Processes;
 use crate::stdin::Overrun;
 use crate::sys::Death;
@@ -107,11 +107,13 @@ impl Commands {
         }
         match output_index(token.channel) {
             None => command.streams.stdin.flush(epoll, out),
-            Some(index) if !command.streams.outputs[index].queued => {
-                command.streams.outputs[index].queued = true;
-                self.readable.push_back(token);
+            Some(index) => {
+                let output = &mut command.streams.outputs[index];
+                if !output.queued && output.rests_until().is_none() {
+                    output.queued = true;
+                    self.readable.push_back(token);
+                }
             }
-            Some(_) => {}
         }
     }
 
@@ -139,7 +141,7 @@ impl Commands {
     }
 
     /// Reads from commands while little waits to be sent. Gives whether there is more to do at once.
-    pub(crate) fn pump(&mut self, out: &mut Outgoing) -> bool {
+    pub(crate) fn pump(&mut self, epoll: &Epoll, out: &mut Outgoing) -> bool {
         while out.len() < SHORT_BYTES {
             let Some(token) = self.readable.pop_front() else { return false };
             let Some(command) = self.running.get_mut(&token.stream) else { continue };
@@ -150,7 +152,11 @@ impl Commands {
             let output = &mut command.streams.outputs[index];
             match output.pump(token.stream, out) {
                 Pumped::More => self.readable.push_back(token),
-                Pumped::Wait => output.queued = false,
+                Pumped::Rest | Pumped::Starved => output.queued = false,
+                Pumped::Wait => {
+                    output.queued = false;
+                    output.watch_again(epoll, token.to_u64());
+                }
             }
             if let Some(exited) = command.exited() {
                 out.message(token.stream, &ToHost::Exited(exited));
@@ -176,15 +182,30 @@ impl Commands {
             if command.deadline().is_some_and(|deadline| deadline <= now) && command.expire(now) {
                 enqueue(stream, command, &mut self.readable);
             }
+            wake(stream, command, now, &mut self.readable);
         }
     }
 }
 
 /// Has both outputs of a command read to their end.
 fn enqueue(stream: u32, command: &mut Command, readable: &mut VecDeque<Token>) {
+    enqueue_if(stream, command, readable, |_| true);
+}
+
+/// Has those read whose rest is over.
+fn wake(stream: u32, command: &mut Command, now: Instant, readable: &mut VecDeque<Token>) {
+    enqueue_if(stream, command, readable, |output| output.wake(now));
+}
+
+fn enqueue_if(
+    stream: u32,
+    command: &mut Command,
+    readable: &mut VecDeque<Token>,
+    wanted: impl Fn(&mut Output) -> bool,
+) {
     let serial = command.serial;
     for (output, channel) in command.streams.outputs.iter_mut().zip([Channel::Stdout, Channel::Stderr]) {
-        if !output.queued {
+        if wanted(output) && !output.queued {
             output.queued = true;
             readable.push_back(Token { stream, serial, channel });
         }

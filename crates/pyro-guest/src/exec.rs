@@ -156,7 +156,8 @@ impl Command {
     /// When something is to be done about it.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let look_at = self.dying.map(|dying| dying.look_at);
-        [self.time_limit, self.kill_at, look_at].into_iter().flatten().min()
+        let [stdout, stderr] = self.streams.outputs.each_ref().map(Output::rests_until);
+        [self.time_limit, self.kill_at, look_at, stdout, stderr].into_iter().flatten().min()
     }
 
     /// Does what is due. Gives whether its end may be told now, which it could not before.

@@ -1,15 +1,17 @@
 //! One output channel of a command: bytes from a pipe or a terminal on their way to the host.
 //!
 //! It is read only while the channel has credit, so memory is bounded and one stalled reader on the host
-//! stalls its own command and no other. The event loop tells changes of it once (edge-triggered); whether
-//! there is more to read is remembered here, by the queue of the session.
+//! stalls its own command and no other. The event loop tells changes of it once (of a pipe edge-triggered, of a terminal
+//! once until that is asked for again); whether there is more to read is remembered here, by the queue of the session.
 
 use crate::outgoing::Outgoing;
 use crate::sys;
 use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use pyro_protocol::WINDOW_TO_HOST;
 use pyro_protocol::frame::{Channel, HEADER_LEN};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 /// Bytes for one read: with its header a frame is then what the port takes in one write.
 const READ_BYTES: usize = 32 * 1024 - HEADER_LEN;
@@ -17,6 +19,15 @@ const READ_BYTES: usize = 32 * 1024 - HEADER_LEN;
 /// More than the kernel keeps of what was written to a terminal (20 KiB at most were seen). How much that is it does not
 /// tell: `FIONREAD` counts the first 4 KiB only.
 const TERMINAL_BYTES: usize = 64 * 1024;
+
+/// After a small piece a terminal is left alone for as long, without being told of changes, and what comes meanwhile is one
+/// piece. The kernel hands on each line, and its end, as they are written: to be woken for each and to carry it by itself
+/// costs several times what the terminal does.
+const REST: Duration = Duration::from_millis(1);
+const SMALL_BYTES: usize = 1024;
+
+/// How long a terminal is left alone that nobody has open. Who lives may open it again.
+const CLOSED_REST: Duration = Duration::from_millis(100);
 
 /// One command's standard output or error.
 #[derive(Debug)]
@@ -29,6 +40,8 @@ pub(crate) struct Output {
     /// Whether the session has this channel in its queue.
     pub(crate) queued: bool,
     starved: bool,
+    /// Until when a terminal is left alone. Then there may be something to read, whether or not an event said so.
+    rests_until: Option<Instant>,
     drain: Drain,
 }
 
@@ -51,6 +64,10 @@ pub(crate) enum Pumped {
     More,
     /// Nothing to do before the pipe or the host says something.
     Wait,
+    /// Nothing to do before [`Output::rests_until`].
+    Rest,
+    /// Nothing to do before the host gives credit.
+    Starved,
 }
 
 impl Output {
@@ -66,13 +83,36 @@ impl Output {
 
     /// A channel that nothing ever comes on.
     pub(crate) fn none(channel: Channel) -> Self {
-        let (credit, drain) = (WINDOW_TO_HOST, Drain::No);
-        Self { channel, source: None, is_terminal: false, credit, queued: false, starved: false, drain }
+        Self {
+            channel,
+            source: None,
+            is_terminal: false,
+            credit: WINDOW_TO_HOST,
+            queued: false,
+            starved: false,
+            rests_until: None,
+            drain: Drain::No,
+        }
     }
 
-    /// What is to be watched for something to read.
-    pub(crate) fn source(&self) -> Option<&OwnedFd> {
-        self.source.as_ref()
+    /// Begins to watch for something to read.
+    pub(crate) fn watch(&self, epoll: &Epoll, token: u64) -> nix::Result<()> {
+        match &self.source {
+            Some(source) => epoll.add(source, self.event(token)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks to be told of the next change, where that is told only once.
+    pub(crate) fn watch_again(&self, epoll: &Epoll, token: u64) {
+        if let Some(source) = self.source.as_ref().filter(|_| self.is_terminal) {
+            let _ = epoll.modify(source, &mut self.event(token)); // it is watched already, which takes no memory
+        }
+    }
+
+    fn event(&self, token: u64) -> EpollEvent {
+        let how = if self.is_terminal { EpollFlags::EPOLLONESHOT } else { EpollFlags::EPOLLET };
+        EpollEvent::new(EpollFlags::EPOLLIN | how, token)
     }
 
     /// Whether everything that there was has been queued for the host.
@@ -82,7 +122,18 @@ impl Output {
 
     /// The command has ended: what is there to read now is the last.
     pub(crate) fn finish(&mut self) {
+        self.rests_until = None;
         self.drain = if self.is_terminal { Drain::Left(TERMINAL_BYTES) } else { Drain::Begun };
+    }
+
+    /// Until when it is not to be read.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        self.rests_until
+    }
+
+    /// Ends the rest that is over by now. Gives whether there was one.
+    pub(crate) fn wake(&mut self, now: Instant) -> bool {
+        self.rests_until.take_if(|until| *until <= now).is_some()
     }
 
     /// The host grants room for more. Gives whether a read waited for that.
@@ -100,14 +151,13 @@ impl Output {
         }
         if most == 0 {
             self.starved = true;
-            return Pumped::Wait;
+            return Pumped::Starved;
         }
         match outgoing.data(self.channel, stream, most, |place| nix::unistd::read(source, place)) {
             Ok(n_bytes) if n_bytes > 0 => self.took(n_bytes, most),
             Err(Errno::EINTR) => Pumped::More,
             Err(Errno::EAGAIN) if self.drain == Drain::No => Pumped::Wait,
-            // Nobody has the terminal open; who lives may open it again.
-            Err(Errno::EIO) if self.is_terminal && self.drain == Drain::No => Pumped::Wait,
+            Err(Errno::EIO) if self.is_terminal && self.drain == Drain::No => self.rest(CLOSED_REST),
             Ok(_) | Err(_) => self.close(),
         }
     }
@@ -120,6 +170,7 @@ impl Output {
             (Drain::Begun, None) => 0,
             // A pipe gives what it has. A terminal gives what the kernel has got ready, and has more.
             (Drain::No, _) if n_bytes < most && !self.is_terminal => return Pumped::Wait,
+            (Drain::No, _) if n_bytes < SMALL_BYTES => return self.rest(REST),
             (Drain::No, _) => return Pumped::More,
         };
         if left == 0 {
@@ -127,6 +178,11 @@ impl Output {
         }
         self.drain = Drain::Left(left);
         Pumped::More
+    }
+
+    fn rest(&mut self, rest: Duration) -> Pumped {
+        self.rests_until = Some(Instant::now() + rest);
+        Pumped::Rest
     }
 
     fn close(&mut self) -> Pumped {

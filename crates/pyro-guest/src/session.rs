@@ -229,8 +229,8 @@ impl Session {
     }
 
     /// Reads from commands while little waits to be sent. Gives whether there is more to do at once.
-    pub(crate) fn pump(&mut self, out: &mut Outgoing) -> bool {
-        self.commands.pump(out)
+    pub(crate) fn pump(&mut self, epoll: &Epoll, out: &mut Outgoing) -> bool {
+        self.commands.pump(epoll, out)
     }
 
     /// When something is to be done about a command, whatever happens.

@@ -12,7 +12,7 @@ use crate::terminal::Terminal;
 use crate::token::{self, Token};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::epoll::Epoll;
 use pyro_protocol::exec::{ExecFailure, WindowSize};
 use pyro_protocol::frame::Channel;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -94,8 +94,7 @@ impl Starter<'_> {
             Input::Null => pipe_streams(None, stream, stdin_token)?,
         };
         for (output, channel) in streams.outputs.iter().zip([Channel::Stdout, Channel::Stderr]) {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, token(channel));
-            output.source().map_or(Ok(()), |source| self.epoll.add(source, event))?;
+            output.watch(self.epoll, token(channel))?;
         }
         Ok((streams, theirs))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub struct Probe {
     /// What is asked.
     pub check: Check,
-    /// Milliseconds from one answer to the next question.
+    /// Milliseconds from one answer to the next question, at most: the first ones follow sooner, except of commands.
     pub interval_ms: u64,
     /// The environment of a command.
     pub env: BTreeMap<String, String>,

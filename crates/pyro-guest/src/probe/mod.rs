@@ -26,6 +26,9 @@ pub const ARGUMENT: &str = "probe";
 /// Asking more often than this would only keep the service from getting ready.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
+/// From the first answer to the second question; then twice as long each time, up to the interval.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
 /// The words that start a probe's process.
 ///
 /// # Errors
@@ -61,6 +64,7 @@ pub fn run(digits: &str) -> ExitCode {
         return ExitCode::FAILURE;
     };
     let interval = Duration::from_millis(probe.interval_ms).max(MIN_INTERVAL);
+    let mut pause = first_pause(&probe.check).min(interval);
     let mut last = String::new();
     while let Err(answer) = ask(&probe) {
         let answer = line(&answer);
@@ -68,9 +72,19 @@ pub fn run(digits: &str) -> ExitCode {
             return ExitCode::FAILURE; // nobody listens any more
         }
         last = answer;
-        sleep(interval);
+        sleep(pause);
+        pause = (pause * 2).min(interval);
     }
     ExitCode::SUCCESS
+}
+
+/// Most services are ready soon after they were started: the first questions are asked sooner than the later ones, unless
+/// each costs a process.
+fn first_pause(check: &Check) -> Duration {
+    match check {
+        Check::File { .. } | Check::Tcp { .. } | Check::Http { .. } => FIRST_PAUSE,
+        Check::Command { .. } => Duration::MAX,
+    }
 }
 
 /// Asks once. An error is the answer of a service that is not ready.
