@@ -79,11 +79,25 @@ pub fn error(error: &Error, as_json: bool) {
     let mut chain = error.chain().into_iter();
     note(&format!("error: {}", chain.next().unwrap_or_default()));
     for cause in chain {
-        note(&format!("  cause: {cause}"));
+        note(&format!("  cause: {}", in_lines(&cause)));
     }
     if let Some(hint) = error.hint() {
         note(&format!("hint: {hint}"));
     }
+}
+
+/// A cause whose further lines, such as the end of a log, stand below the first. What a guest wrote in them does nothing to
+/// a terminal.
+fn in_lines(cause: &str) -> String {
+    let harmless = |line: &str| {
+        let shown = line.chars().map(|character| match character {
+            '\t' => character.to_string(),
+            character if character.is_control() => character.escape_default().to_string(),
+            character => character.to_string(),
+        });
+        shown.collect::<String>()
+    };
+    cause.lines().map(harmless).collect::<Vec<_>>().join("\n    ")
 }
 
 /// What clap has to say: help and version are data, wrong usage is an error.
@@ -147,6 +161,13 @@ impl Streams {
         self.write(OutputChannel::Stdout, format!("{before}{line}\n").as_bytes())
     }
 
+    /// A line of pyro's own between others, on a line of its own.
+    pub fn remark(&mut self, line: &str) {
+        self.closing_line(line);
+        self.stderr_open = false;
+        self.stdout_open &= !self.is_one_place;
+    }
+
     /// A line of pyro's own, on a line of its own.
     pub fn closing_line(&self, line: &str) {
         note(&format!("{}{line}", if self.stderr_open { "\n" } else { "" }));
@@ -160,4 +181,15 @@ fn is_one_place() -> bool {
     };
     let stdout = place(io::stdout().as_fd().try_clone_to_owned());
     stdout.is_some() && stdout == place(io::stderr().as_fd().try_clone_to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_of_several_lines_stays_readable_and_harmless() {
+        assert_eq!(in_lines("one line"), "one line");
+        assert_eq!(in_lines("its log ends:\n\ta\r\n\u{1b}[2Jb\n"), "its log ends:\n    \ta\n    \\u{1b}[2Jb");
+    }
 }

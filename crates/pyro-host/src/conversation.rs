@@ -104,7 +104,7 @@ async fn feed(stdin: Option<Stdin>, sender: Option<StdinSender>) -> Result<()> {
 }
 
 /// The exit code as a shell tells it: a signal is 128 + n. A guest that says neither lies.
-fn exit_code(exited: &Exited) -> Result<i32> {
+pub(crate) fn exit_code(exited: &Exited) -> Result<i32> {
     match (exited.timed_out, exited.code, exited.signal) {
         (true, _, _) => Ok(TIMEOUT_EXIT_CODE),
         (false, Some(code @ 0..=255), None) => Ok(code),

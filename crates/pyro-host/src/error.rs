@@ -36,6 +36,8 @@ pub enum ErrorKind {
     GuestUnreachable,
     /// The command could not be started in the guest.
     ExecNotStarted,
+    /// A service ended before it was ready.
+    ServiceFailed,
     /// pyro itself ran out of time. (A guest command that does is a result.)
     Timeout,
     /// Nobody reads the output any more. (A closed pipe: front ends end quietly.)
@@ -70,6 +72,7 @@ impl ErrorKind {
             Self::StartFailed => "start_failed",
             Self::GuestUnreachable => "guest_unreachable",
             Self::ExecNotStarted => "exec_not_started",
+            Self::ServiceFailed => "service_failed",
             Self::Timeout => "timeout",
             Self::OutputClosed => "output_closed",
             Self::Interrupted => "interrupted",

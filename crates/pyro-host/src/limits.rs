@@ -17,6 +17,11 @@ pub fn validate_timeout(seconds: u64) -> Result<Duration> {
     validate("timeout_seconds", seconds)
 }
 
+/// The time that a service has to become ready is 1 second to 7 days.
+pub fn validate_ready_timeout(seconds: u64) -> Result<Duration> {
+    validate("ready_timeout_seconds", seconds)
+}
+
 /// A time to live is 1 second to 7 days.
 pub fn validate_ttl(seconds: u64) -> Result<Duration> {
     validate("ttl_seconds", seconds)

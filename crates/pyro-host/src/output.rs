@@ -52,6 +52,17 @@ pub(crate) fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+/// How many bytes there are without an incomplete character at the end.
+pub(crate) fn complete_len(bytes: &[u8]) -> usize {
+    // The first byte of a character that has 4 at most is one of the last 3, if the character is not complete.
+    let last = bytes.len().saturating_sub(3);
+    let is_incomplete = |at: &usize| {
+        std::str::from_utf8(&bytes[*at..])
+            .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (last..bytes.len()).find(is_incomplete).unwrap_or(bytes.len())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

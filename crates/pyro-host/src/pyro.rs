@@ -1,5 +1,8 @@
 //! The façade: one short method per operation, the same for every front end.
 
+mod service;
+mod shell;
+
 use crate::doctor::{DoctorOptions, DoctorReport, examine};
 use crate::environment::{
     Environment, EnvironmentInspection, EnvironmentList, Environments, PruneOptions, PullOptions,

@@ -1,6 +1,7 @@
 //! A workspace on a host that cannot start guests: only for who allows it, loudly, and with everything that one in a
 //! machine has.
 
+use crate::home::{Home, NO_QEMU, eventually, kill};
 use pyro_host::error::ErrorKind;
 use pyro_host::execution_mode::ExecutionMode;
 use pyro_host::pyro::Pyro;
@@ -9,106 +10,8 @@ use pyro_host::workspace::{ExecSpec, WorkspaceSpec};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-/// Enough for anything on a busy machine; only a defect makes a test wait so long.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// What pyro is told to be QEMU: else it would find the one of this host, whatever PATH is.
-const NO_QEMU: &str = "/nonexistent/qemu";
-
-/// A home of pyro on a host without QEMU. What is left in it is deleted.
-struct Home {
-    folder: tempfile::TempDir,
-}
-
-impl Home {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pyro"));
-        command.args(words).env("PYRO_HOME", self.path("home")).env("PYRO_QEMU", NO_QEMU);
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    /// Standard output of a command that must end with this code.
-    fn text(&self, words: &[&str], code: i32) -> String {
-        let output = self.run(words);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn json(&self, words: &[&str], code: i32) -> Value {
-        serde_json::from_str(&self.text(words, code)).unwrap()
-    }
-
-    /// Creates a workspace from a seed, on the host.
-    fn create(&self, options: &[&str]) -> String {
-        let allowed = ["workspace", "create", "debian:12", "--allow-host-compat", "--id-only"];
-        self.text(&[&allowed, options].concat(), 0).trim().to_owned()
-    }
-
-    fn status(&self, id: &str) -> Value {
-        self.json(&["workspace", "status", id, "--json"], 0)
-    }
-
-    fn exec(&self, id: &str, script: &str) -> Value {
-        self.json(&["workspace", "exec", id, "--json", "--", "sh", "-c", script], 0)
-    }
-
-    /// The processes whose command line names this home.
-    fn processes(&self) -> Vec<i32> {
-        let home = self.folder.path().to_str().unwrap();
-        pids().filter(|pid| words_of(*pid).contains(home)).collect()
-    }
-
-    fn supervisor(&self, id: &str) -> i32 {
-        let record = fs::read(self.path("home/data/workspaces").join(id).join("record.json")).unwrap();
-        let record: Value = serde_json::from_slice(&record).unwrap();
-        i32::try_from(record["supervisor"]["pid"].as_i64().unwrap()).unwrap()
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        let list = self.run(&["workspace", "list", "--json"]);
-        let list: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
-        for workspace in list["workspaces"].as_array().into_iter().flatten() {
-            self.run(&["workspace", "delete", workspace["workspace_id"].as_str().unwrap_or_default()]);
-        }
-    }
-}
-
-fn pids() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-fn words_of(pid: i32) -> String {
-    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&words).replace('\0', " ")
-}
-
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < LIMIT, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 fn seed(folder: &Path) {
     fs::create_dir_all(folder.join("d")).unwrap();
@@ -246,11 +149,6 @@ fn a_workspace_on_the_host_survives_its_supervisor_and_its_processes_do_not() {
     home.text(&["workspace", "delete", &id], 0);
     assert_eq!(fs::read_dir(home.path("home/data/workspaces")).unwrap().count(), 0);
     assert_eq!(home.processes(), [0; 0]);
-}
-
-/// Kills a process that is none of this one's children.
-fn kill(pid: i32) {
-    assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
 }
 
 #[test]

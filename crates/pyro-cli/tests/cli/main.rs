@@ -1,8 +1,14 @@
 //! The command line without a guest: usage, messages, JSON, and the rules of the house.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod home;
+mod host_compat_service;
+mod host_compat_shell;
 mod host_compat_workspace;
 mod house_rules;
+mod service;
+mod shell;
+mod terminal;
 mod workspaces;
 
 use std::process::{Command, Output};

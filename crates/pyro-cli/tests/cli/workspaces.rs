@@ -6,7 +6,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
 
-const ID: &str = "ws-0123456789ab";
+pub const ID: &str = "ws-0123456789ab";
+pub const SHELL: &str = "sh-0123456789ab";
 
 /// All commands that take an id, with words that are right but for that.
 const ON_A_WORKSPACE: &[&[&str]] = &[
@@ -18,27 +19,40 @@ const ON_A_WORKSPACE: &[&[&str]] = &[
     &["sync", "push", ID, "/"],
     &["export", ID, "x", "--output", "/tmp/pyro-nobody-made-this"],
     &["diff", ID],
+    &["service", "start", ID, "web", "--", "true"],
+    &["service", "list", ID],
+    &["service", "status", ID, "web"],
+    &["service", "logs", ID, "web"],
+    &["service", "logs", ID, "web", "--follow"],
+    &["service", "stop", ID, "web"],
+    &["shell", "open", ID],
+    &["shell", "list", ID],
+    &["shell", "read", ID, SHELL],
+    &["shell", "write", ID, SHELL, "--input", "x"],
+    &["shell", "signal", ID, SHELL],
+    &["shell", "resize", ID, SHELL, "--cols", "80", "--rows", "24"],
+    &["shell", "close", ID, SHELL],
     &["stop", ID],
     &["start", ID],
     &["delete", ID],
 ];
 
-fn workspace<'a>(words: &[&'a str]) -> Vec<&'a str> {
+pub fn workspace<'a>(words: &[&'a str]) -> Vec<&'a str> {
     [&["workspace"], words].concat()
 }
 
-fn in_home(home: &Path, words: &[&str]) -> Output {
+pub fn in_home(home: &Path, words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pyro")).args(words).env("PYRO_HOME", home).output().unwrap()
 }
 
-fn error_in(home: &Path, words: &[&str], code: i32) -> Value {
+pub fn error_in(home: &Path, words: &[&str], code: i32) -> Value {
     let output = in_home(home, words);
     assert_eq!(output.status.code(), Some(code), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice::<Value>(&output.stdout).unwrap()["error"].take()
 }
 
 /// Writes the record of a workspace, as its supervisor would have left it.
-fn plant(home: &Path, state: &str) -> std::path::PathBuf {
+pub fn plant(home: &Path, state: &str) -> std::path::PathBuf {
     let folder = home.join("data/workspaces").join(ID);
     fs::create_dir_all(&folder).unwrap();
     let record = object!({
@@ -169,6 +183,8 @@ fn a_workspace_that_is_stopped_says_how_to_start_it() {
         &["diff", ID, "--json"],
         &["export", ID, "x", "--output", "/tmp/pyro-nobody-made-this", "--json"],
         &["sync", "push", ID, "/", "--json"],
+        &["service", "start", ID, "web", "--json", "--", "true"],
+        &["shell", "open", ID, "--json"],
     ] {
         let error = error_in(home.path(), &workspace(words), 125);
         assert_eq!(error["kind"], "wrong_state", "{words:?}: {error}");
@@ -284,6 +300,21 @@ fn every_help_page_says_what_its_flags_mean_and_has_examples() {
         &["sync", "push"],
         &["diff"],
         &["export"],
+        &["service"],
+        &["service", "start"],
+        &["service", "list"],
+        &["service", "status"],
+        &["service", "logs"],
+        &["service", "stop"],
+        &["shell"],
+        &["shell", "open"],
+        &["shell", "list"],
+        &["shell", "read"],
+        &["shell", "write"],
+        &["shell", "signal"],
+        &["shell", "resize"],
+        &["shell", "attach"],
+        &["shell", "close"],
         &["stop"],
         &["start"],
         &["delete"],

@@ -8,16 +8,25 @@
 //! record.json       what it is and which state it was left in
 //! disk              its disk, sparse
 //! history/          its commands, with their whole output
+//! services/<name>/  its services, with the end of what they printed
+//! shells/<id>/      its shells, likewise
 //! activity          empty; its time says when something was last done
 //! supervisor.log    what its supervisor had to say
 //! ```
 
 pub mod history;
+pub(crate) mod output_log;
 pub(crate) mod record;
+mod records;
+mod service;
+mod shell;
 mod store;
 
 pub use history::{History, HistoryEntry};
+pub use output_log::{Extent, LogWriter, OutputLog, Piece, Unit};
 pub use record::{InstanceRecord, InstanceState, SeedMode, SeedRecord, SupervisorRecord};
+pub use service::{SERVICE_LOG_BYTES, ServiceRecord, ServiceState, Services, StopReason};
+pub use shell::{SHELL_LOG_BYTES, ShellRecord, ShellState, Shells};
 pub use store::{Instances, Observed, OwnedInstance};
 
 use crate::error::{Context, Error, ErrorKind, Result};
@@ -143,6 +152,16 @@ impl Instance {
     /// Its commands.
     pub fn history(&self) -> History {
         History::at(self.folder.join("history"))
+    }
+
+    /// Its services.
+    pub fn services(&self) -> Services {
+        Services::at(self.folder.join("services"))
+    }
+
+    /// Its shells.
+    pub fn shells(&self) -> Shells {
+        Shells::at(self.folder.join("shells"))
     }
 
     /// Reads its record.

@@ -1,15 +1,15 @@
 //! The caller's end of the control socket: one call for each operation.
 
 use super::detach::watch_descriptor;
+use super::operation::Operation;
 use super::socket::connect;
-use super::wire::{
-    self, FrameReader, FrameWriter, HEADER_LEN, Kind, Operation, Reply, Request, STDIN_WINDOW,
-};
+use super::wire::{self, FrameReader, FrameWriter, HEADER_LEN, Kind, Reply, Request, STDIN_WINDOW};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::instance::Instance;
 use crate::output::OutputChannel;
 use rustix::net::Shutdown;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use serde::Serialize;
 use serde_json::Value;
 use std::io::{self, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -39,7 +39,7 @@ pub enum CallEvent {
     Output(OutputChannel, Vec<u8>),
     /// More input may be sent.
     Credit,
-    /// The history has changed.
+    /// What is followed has changed.
     Changed,
     /// It is done. The last.
     Done(Value),
@@ -122,6 +122,11 @@ impl Call {
         self.credit = self.credit.saturating_sub(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         // A supervisor that has gone is told by the next read.
         let _ = self.to.write(Kind::Stdin, bytes).await;
+    }
+
+    /// Sends a message beside standard input.
+    pub async fn message(&mut self, message: &impl Serialize) {
+        let _ = self.to.message(message).await; // likewise
     }
 
     /// Ends standard input.

@@ -4,7 +4,7 @@ use super::backend::is_replaced_by_host;
 use super::client::{Call, end_by_signal, end_unheard};
 use super::ground::Ground;
 use super::launch::{Launched, launch};
-use super::wire::Operation;
+use super::operation::Operation;
 use crate::clock::unix_time;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 const OVERHEAD_MIB: u64 = 64;
 
 /// How long a supervisor may take to be gone after it said that all is done.
-const GONE_LIMIT: Duration = Duration::from_secs(40);
+const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 /// A persistent VM that is wanted.
 #[derive(Debug, Clone)]

@@ -2,9 +2,11 @@
 
 use super::backend::Backend;
 use super::lifecycle::Event;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::vm::machine::PowerOff;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a guest may take to end its processes, write everything to its disk and turn itself off.
@@ -13,9 +15,10 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(30);
 /// A machine that turns itself off, and how that went.
 pub(super) type Stopping = Pin<Box<dyn Future<Output = (Backend, Result<PowerOff>)> + Send>>;
 
-/// Has a machine turn itself off.
-pub(super) fn stop(mut machine: Backend) -> Stopping {
+/// Has what runs in a machine end, and then the machine turn itself off.
+pub(super) fn stop(mut machine: Backend, shared: Arc<Shared>) -> Stopping {
     Box::pin(async move {
+        tokio::join!(shared.services.stop_all(), shared.shells.close_all());
         let ended = machine.power_off(POWER_OFF_LIMIT).await;
         (machine, ended)
     })

@@ -1,8 +1,9 @@
 //! A command for a client: its output goes to the history and to the client, its input comes from there.
 
+use super::operation::{ExecRequest, Topic};
 use super::server::{FromClient, ToClient};
 use super::shared::{Phase, Shared};
-use super::wire::{ExecRequest, Kind, Reply, STDIN_WINDOW};
+use super::wire::{Kind, Reply, STDIN_WINDOW};
 use crate::clock::unix_time;
 use crate::command::{ExecFailure, WORKSPACE_PATH};
 use crate::conversation::{Conversation, OutputSink, Stdin};
@@ -40,7 +41,7 @@ pub(super) async fn exec(
         Ok(execution) => execution,
         Err(error) => return Err(end(shared, recording, Err(error)).await.err().unwrap_or_else(client_gone)),
     };
-    shared.history_changed.send_modify(|count| *count += 1);
+    shared.topics.changed(&Topic::History);
     let mut sink = Sink { shared: Arc::clone(shared), recording, to: Arc::clone(to) };
     let started = Reply::Started { sequence };
     let (stdin, fed) = if request.stdin { Input::pair() } else { (None, None) };
@@ -102,7 +103,7 @@ async fn end(
         tracing::warn!("{}", error.chain().join(": "));
         tokio::spawn(end_later(Arc::clone(shared), recording));
     }
-    shared.history_changed.send_modify(|count| *count += 1);
+    shared.topics.changed(&Topic::History);
     if shared.instance.kind == InstanceKind::Workspace {
         shared.touch();
         shared.written.notify_one();
@@ -122,7 +123,7 @@ async fn end_later(shared: Arc<Shared>, mut recording: Recording) {
         }
         tokio::time::sleep(RECORD_AGAIN).await;
     }
-    shared.history_changed.send_modify(|count| *count += 1);
+    shared.topics.changed(&Topic::History);
 }
 
 fn is_for_want_of_room(error: &Error) -> bool {
@@ -154,7 +155,7 @@ struct Sink {
 impl OutputSink for Sink {
     async fn take(&mut self, channel: OutputChannel, bytes: Vec<u8>) -> Result<()> {
         self.recording.output(channel, &bytes)?;
-        self.shared.history_changed.send_modify(|count| *count += 1);
+        self.shared.topics.changed(&Topic::History);
         let kind = match channel {
             OutputChannel::Stdout => Kind::Stdout,
             OutputChannel::Stderr => Kind::Stderr,

@@ -6,8 +6,10 @@
 //!   v
 //! supervisor                  owner.rs    one task owns the machine (backend.rs) and the lifecycle (lifecycle.rs, pure)
 //!   │ control socket          server.rs   one task for each client: exec.rs, relay.rs
+//!                             service.rs  one task for each service
+//!                             shell.rs    one task for each shell
 //!   v
-//! any client                  client.rs, wire.rs
+//! any client                  client.rs, operation.rs, wire.rs
 //! ```
 //!
 //! It holds the lock of the folder while it lives, so that everybody sees whether it does, whatever killed it. QEMU
@@ -24,11 +26,15 @@ mod ground;
 mod host_agent;
 mod launch;
 mod lifecycle;
+mod operation;
 mod owner;
 mod relay;
 mod server;
+mod service;
 mod shared;
+mod shell;
 mod socket;
+mod topics;
 mod wire;
 
 pub use client::{Call, CallEvent, Canceller, TreeCall, TreeInput, TreeOutput, end_by_signal};
@@ -36,5 +42,5 @@ pub use control::{Control, PersistentSpec};
 pub use detach::SupervisorDescriptors;
 pub use ground::Ground;
 pub use launch::Launched;
+pub use operation::{ExecRequest, Operation, ShellWait, Topic, Waited};
 pub use owner::supervise;
-pub use wire::{ExecRequest, Operation};

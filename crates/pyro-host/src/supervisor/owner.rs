@@ -333,7 +333,7 @@ impl Owner {
 
     fn power_off(&mut self) {
         self.shared.phase.send_replace(Phase::Ending { why: "it is being stopped".into(), is_gone: false });
-        self.stopping = self.machine.take().map(stop);
+        self.stopping = self.machine.take().map(|machine| stop(machine, Arc::clone(&self.shared)));
     }
 
     fn delete_files(&mut self) -> Result<()> {
@@ -360,7 +360,10 @@ impl Owner {
         }
         self.wishes.close();
         while self.wishes.try_recv().is_ok() {} // dropped, which tells whoever waits
-        let all = async { while self.clients.join_next().await.is_some() {} };
+        let all = async {
+            tokio::join!(self.shared.services.all_recorded(), self.shared.shells.all_recorded());
+            while self.clients.join_next().await.is_some() {}
+        };
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
     }
 }

@@ -1,11 +1,12 @@
 //! One connection of a client: who it is, what it wants, and the answer.
 
 use super::lifecycle::Event;
+use super::operation::{ExecRequest, Operation, Topic};
 use super::shared::{Phase, Shared, Wish};
-use super::wire::{self, ExecRequest, FrameReader, FrameWriter, Kind, Operation, Reply, Request};
-use super::{exec, relay};
+use super::wire::{self, FrameReader, FrameWriter, Kind, Reply, Request};
+use super::{exec, relay, service, shell};
 use crate::error::{Context, Error, ErrorKind, Result};
-use crate::instance::SeedRecord;
+use crate::instance::{InstanceKind, SeedRecord};
 use rustix::net::Shutdown;
 use serde_json::Value;
 use std::sync::Arc;
@@ -61,7 +62,32 @@ async fn answer(shared: &Arc<Shared>, from: &mut FromClient, to: &ToClient) -> R
         Operation::Seeded(seed) => seeded(shared, seed).await,
         Operation::Stop => wish(shared, Event::Stop).await,
         Operation::Delete => wish(shared, Event::Delete).await,
-        Operation::Follow => follow(shared, from, to).await,
+        Operation::Follow(topic) => follow(shared, topic, from, to).await,
+        operation => answer_session(shared, operation, from, to).await,
+    }
+}
+
+/// What is about services and shells.
+async fn answer_session(
+    shared: &Arc<Shared>,
+    operation: Operation,
+    from: &mut FromClient,
+    to: &ToClient,
+) -> Result<Value> {
+    if shared.instance.kind != InstanceKind::Workspace {
+        return Err(Error::new(ErrorKind::Unsupported, "only workspaces have services and shells"));
+    }
+    match operation {
+        Operation::ServiceStart(spec) => service::start(shared, spec).await,
+        Operation::ServiceStop(name) => service::stop(shared, &name).await,
+        Operation::ShellOpen(spec) => shell::open(shared, spec).await,
+        Operation::ShellWrite(id) => shell::write(shared, &id, from).await,
+        Operation::ShellSignal(id, signal) => shell::signal(shared, &id, signal),
+        Operation::ShellResize(id, size) => shell::resize(shared, &id, size),
+        Operation::ShellWait(id, wait) => shell::wait(shared, &id, &wait).await,
+        Operation::ShellClose(id) => shell::close(shared, &id).await,
+        Operation::ShellAttach(id) => shell::attach(shared, &id, from, to).await,
+        _ => Err(Error::new(ErrorKind::Internal, "an operation that nobody carries out")),
     }
 }
 
@@ -100,9 +126,9 @@ async fn seeded(shared: &Shared, seed: SeedRecord) -> Result<Value> {
     wish(shared, Event::Seeded).await
 }
 
-/// Tells of every change of the history until nobody listens or all is over.
-async fn follow(shared: &Shared, from: &mut FromClient, to: &ToClient) -> Result<Value> {
-    let mut changes = shared.history_changed.subscribe();
+/// Tells of every change until nobody listens or all is over.
+async fn follow(shared: &Shared, topic: Topic, from: &mut FromClient, to: &ToClient) -> Result<Value> {
+    let mut changes = shared.topics.subscribe(topic);
     loop {
         let told = to.lock().await.message(&Reply::Changed).await;
         if told.is_err() {

@@ -1,6 +1,9 @@
 //! What the owner of a machine and the tasks of its clients share.
 
 use super::lifecycle::Event;
+use super::service::ServiceTable;
+use super::shell::ShellTable;
+use super::topics::Topics;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guest::Connection;
 use crate::instance::{Instance, InstanceKind, InstanceRecord};
@@ -45,8 +48,10 @@ pub(super) struct Shared {
     record: Mutex<InstanceRecord>,
     pub(super) phase: watch::Sender<Phase>,
     connection: OnceLock<Connection>,
-    /// Counts changes of the history.
-    pub(super) history_changed: watch::Sender<u64>,
+    /// Who follows what.
+    pub(super) topics: Topics,
+    pub(super) services: ServiceTable,
+    pub(super) shells: ShellTable,
     next_sequence: AtomicU64,
     pub(super) wishes: mpsc::Sender<Wish>,
     /// Somebody wrote files in the guest: they should reach its disk soon.
@@ -59,13 +64,17 @@ const REASON_LIMIT: Duration = Duration::from_secs(2);
 impl Shared {
     pub(super) fn new(instance: Instance, record: InstanceRecord, wishes: mpsc::Sender<Wish>) -> Self {
         instance.history().end_interrupted();
+        instance.services().end_interrupted();
+        instance.shells().end_interrupted();
         let last = instance.history().sequences().last().copied().unwrap_or(0);
         Self {
             instance,
             record: Mutex::new(record),
             phase: watch::Sender::new(Phase::Starting),
             connection: OnceLock::new(),
-            history_changed: watch::Sender::new(0),
+            topics: Topics::default(),
+            services: ServiceTable::default(),
+            shells: ShellTable::default(),
             next_sequence: AtomicU64::new(last + 1),
             wishes,
             written: tokio::sync::Notify::new(),
@@ -127,6 +136,23 @@ impl Shared {
             return error;
         }
         tokio::time::timeout(REASON_LIMIT, self.interrupted()).await.unwrap_or(error)
+    }
+
+    /// Whether its files are being deleted: nothing may be written to its folder any more.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(&*self.phase.borrow(), Phase::Ending { is_gone: true, .. })
+    }
+
+    /// Why the machine is gone, for a record; `error` is what somebody met who used it.
+    pub(super) async fn why_ended(&self, error: &Error) -> String {
+        let mut phase = self.phase.subscribe();
+        let ending = phase.wait_for(|phase| matches!(phase, Phase::Ending { .. }));
+        if let Ok(Ok(phase)) = tokio::time::timeout(REASON_LIMIT, ending).await
+            && let Phase::Ending { why, .. } = &*phase
+        {
+            return why.clone();
+        }
+        error.chain().join(": ")
     }
 
     fn unavailable(&self, phase: &Phase) -> Error {

@@ -9,7 +9,7 @@
 //!   message {version, operation}   ->
 //!                                  <-   message started            (exec)
 //!   stdin, end of stdin            ->
-//!                                  <-   credit                     (exec: WINDOW more for each that was taken)
+//!                                  <-   credit                     (exec: as much more as was taken)
 //!                                  <-   stdout, stderr
 //!                                  <-   message done | failed      the last frame
 //! ```
@@ -17,11 +17,10 @@
 //! A client that closes its end before the last frame has lost interest: what it asked for is ended. The version comes
 //! first and its frame never changes, so that an older and a newer pyro can at least tell each other so.
 
-use crate::command::{Command, ExecFailure};
+use super::operation::Operation;
+use crate::command::ExecFailure;
 use crate::error::{Error, ErrorKind, ErrorReport, Result};
 use crate::guest::ExecNotStarted;
-use crate::instance::SeedRecord;
-use pyro_protocol::task::Task;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,7 +28,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest payload.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -78,37 +77,6 @@ pub struct RequestVersion {
     pub pyro: String,
 }
 
-/// What a client may want.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// Run a command. Done with a history entry.
-    Exec(ExecRequest),
-    /// Work on the files of the workspace. Done with nothing.
-    Task(Task),
-    /// The creator has seeded the workspace: make it what it is to be.
-    Seeded(SeedRecord),
-    /// Turn the machine off and keep its files.
-    Stop,
-    /// End the machine and delete everything.
-    Delete,
-    /// Tell whenever the history changes.
-    Follow,
-}
-
-/// A command.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ExecRequest {
-    /// What to run.
-    pub command: Command,
-    /// After how many seconds it is ended.
-    pub timeout_seconds: u64,
-    /// Whether the client sends standard input.
-    pub stdin: bool,
-    /// Whether everything is deleted afterwards, whatever came of the command and of the client.
-    pub then_delete: bool,
-}
-
 /// What a supervisor answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,7 +86,7 @@ pub enum Reply {
         /// Its number in the history.
         sequence: u64,
     },
-    /// The history has changed.
+    /// What is followed has changed.
     Changed,
     /// It is done.
     Done(Value),

@@ -1,12 +1,13 @@
 //! The history of a workspace, also of one that is stopped.
 
 use super::Workspaces;
+use super::call::Following;
 use crate::command::Command;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{History, HistoryEntry, Observed};
 use crate::output::OutputChannel;
-use crate::supervisor::{Call, CallEvent, Operation};
+use crate::supervisor::Topic;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -115,8 +116,9 @@ impl Workspaces {
             entries.read(sequence)?;
         }
         if observed.is_owned {
-            let mut call = Call::start(&self.control.socket(id)?, Operation::Follow).await?;
-            until_end(&mut call, &entries, sequence).await?;
+            let mut following = Following::start(&self.control.socket(id)?, Topic::History).await?;
+            let is_over = || sequence.map_or(Ok(false), |sequence| Ok(!entries.read(sequence)?.running));
+            following.until(is_over).await?;
         }
         self.logs(id, sequence)
     }
@@ -141,10 +143,9 @@ impl Workspaces {
         if !follow || !observed.is_owned {
             return teller.tell(&events).await;
         }
-        let mut call = Call::start(&self.control.socket(id)?, Operation::Follow).await?;
+        let mut following = Following::start(&self.control.socket(id)?, Topic::History).await?;
         loop {
-            let event = call.next().await;
-            let is_over = !matches!(event, Ok(CallEvent::Changed));
+            let is_over = !following.changed().await.unwrap_or(false);
             teller.entries.is_owned = !is_over;
             teller.tell(&events).await?;
             if is_over || teller.is_done() {
@@ -152,27 +153,6 @@ impl Workspaces {
             }
         }
     }
-}
-
-/// Waits until the command ends, or the supervisor: what it has not written down by then it never will.
-async fn until_end(call: &mut Call, entries: &Entries, sequence: Option<u64>) -> Result<()> {
-    let process = call.process();
-    loop {
-        match call.next().await {
-            Ok(CallEvent::Changed) => {}
-            Err(error) if error.kind() != ErrorKind::GuestUnreachable => return Err(error),
-            _ => break,
-        }
-        if let Some(sequence) = sequence
-            && !entries.read(sequence)?.running
-        {
-            return Ok(());
-        }
-    }
-    if let Some(process) = process {
-        process.readable().await.map(drop).doing(|| "could not wait for the supervisor".into())?;
-    }
-    Ok(())
 }
 
 /// The history as it is told: what is damaged in it is part of it.

@@ -5,12 +5,15 @@
 //! to the supervisor. Trees of files are read, checked and written by the client, as its own user: the supervisor passes
 //! them on unread.
 
+mod call;
 mod create;
 mod exec;
 mod files;
 mod logs;
 mod path;
 mod payload;
+mod service;
+mod shell;
 
 pub(crate) use exec::exec_in;
 
@@ -19,6 +22,13 @@ pub use exec::{ExecResult, ExecSpec, OutputEvents};
 pub use files::{ExportResult, SyncProgress, SyncResult};
 pub use logs::{LogEvent, LogEvents, LoggedCommand, Logs};
 pub use payload::{DamagedWorkspace, DeletedWorkspace, LastCommand, WorkspaceList, WorkspaceStatus};
+pub use service::{
+    DEFAULT_TAIL_LINES, ServiceList, ServiceLogEvent, ServiceLogEvents, ServiceLogs, ServiceStatus,
+};
+pub use shell::{
+    DEFAULT_MAX_CHARS, ReadSpec, ShellAttachment, ShellList, ShellOutput, ShellSignalled, ShellStatus,
+    ShellWritten,
+};
 
 use crate::error::Result;
 use crate::instance::InstanceKind;

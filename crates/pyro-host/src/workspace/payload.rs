@@ -1,5 +1,6 @@
 //! What callers are told of a workspace.
 
+use super::service::services_of;
 use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::Error;
 use crate::execution_mode::ExecutionMode;
@@ -108,7 +109,7 @@ pub struct DeletedWorkspace {
 impl WorkspaceStatus {
     pub(super) fn of(observed: &Observed) -> Self {
         let Observed { instance, record, is_owned } = observed;
-        let record = record.clone();
+        let (record, services) = (record.clone(), services_of(instance, *is_owned));
         let sequences = instance.history().sequences();
         let last = sequences.last().and_then(|&last| instance.history().read(last, *is_owned).ok());
         Self {
@@ -132,8 +133,8 @@ impl WorkspaceStatus {
             workspace_seed: record.seed,
             command_count: sequences.last().copied().unwrap_or(0),
             last_command: last.map(LastCommand::from),
-            service_count: 0,
-            running_service_count: 0,
+            service_count: services.len() as u64,
+            running_service_count: services.iter().filter(|service| service.state.is_alive()).count() as u64,
         }
     }
 }

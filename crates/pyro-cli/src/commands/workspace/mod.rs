@@ -8,6 +8,8 @@ mod exec;
 mod export;
 mod list;
 mod logs;
+mod service;
+mod shell;
 mod start;
 mod status;
 mod stop;
@@ -38,6 +40,10 @@ pub enum Workspace {
     Sync(sync::Sync),
     Diff(diff::Diff),
     Export(export::Export),
+    #[command(subcommand)]
+    Service(service::Service),
+    #[command(subcommand)]
+    Shell(shell::Shell),
     Stop(stop::Stop),
     Start(start::Start),
     Delete(delete::Delete),
@@ -55,6 +61,8 @@ impl Workspace {
             Self::Sync(sync) => sync.json(),
             Self::Diff(diff) => diff.json,
             Self::Export(export) => export.json,
+            Self::Service(service) => service.json(),
+            Self::Shell(shell) => shell.json(),
             Self::Stop(stop) => stop.json,
             Self::Start(start) => start.json,
             Self::Delete(delete) => delete.json,
@@ -71,6 +79,8 @@ impl Workspace {
             Self::Sync(sync) => sync.execute(),
             Self::Diff(diff) => diff.execute(),
             Self::Export(export) => export.execute(),
+            Self::Service(service) => service.execute(),
+            Self::Shell(shell) => shell.execute(),
             Self::Stop(stop) => stop.execute(),
             Self::Start(start) => start.execute(),
             Self::Delete(delete) => delete.execute(),

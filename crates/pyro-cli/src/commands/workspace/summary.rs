@@ -23,6 +23,7 @@ pub fn describe(workspace: &WorkspaceStatus) -> String {
         ("seed", seed(&workspace.workspace_seed)),
         ("disk", disk(workspace)),
         ("commands", commands(workspace)),
+        ("services", services(workspace)),
         ("created", format!("{} ago", shown::span_from_now(workspace.created_at))),
         ("expires", format!("in {}", shown::span_from_now(workspace.expires_at))),
     ]);
@@ -76,4 +77,11 @@ fn commands(workspace: &WorkspaceStatus) -> String {
     let outcome = exit_code.map_or_else(|| "no exit code".into(), |code| format!("exit code {code}"));
     let command = shown::command(command);
     format!("{}, the last: {} ({outcome})", workspace.command_count, shown::short(&command, COMMAND_WIDTH))
+}
+
+fn services(workspace: &WorkspaceStatus) -> String {
+    match (workspace.service_count, workspace.running_service_count) {
+        (0, _) => "none".into(),
+        (all, running) => format!("{all}, of which {running} run"),
+    }
 }

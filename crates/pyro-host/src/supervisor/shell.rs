@@ -1,0 +1,337 @@
+//! The shells of a workspace: opened, typed into, read, signalled, closed, by any number of clients.
+//!
+//! ```text
+//! open ──> task (task.rs) owns the process in the guest, what it shows (on disk, for clients to read) and its record
+//! signal, resize, close ──> wishes ──┘
+//! write, attach ──────────> its input, one writer at a time
+//! wait, attach <─────────── its view
+//! ```
+//!
+//! A shell outlives the call that opened it, and every client. It ends with its machine.
+
+mod attach;
+mod task;
+mod text;
+
+pub(super) use attach::attach;
+
+use super::operation::{ShellWait, Topic, Waited};
+use super::server::FromClient;
+use super::shared::Shared;
+use super::wire::Kind;
+use crate::error::{Context, Error, ErrorKind, Result};
+use crate::guest::{ExecNotStarted, StdinSender};
+use crate::instance::{ShellRecord, ShellState};
+use crate::shell::{ShellId, ShellSignal, ShellSpec, checked_size};
+use pyro_protocol::exec::{ExecFailure, WindowSize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use task::{GRACE, Opened, Task, View};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+/// What is started in a shell, whichever is there first.
+const PROGRAMS: [&str; 2] = ["bash", "sh"];
+
+/// As many may be there in one workspace; of those that have ended the oldest makes room.
+const MAX_SHELLS: usize = 64;
+
+/// How long the guest may take to end a shell beside the grace.
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a shell may take to show its prompt. An emulated one needs a second to read its start-up files.
+const PROMPT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long what runs in a shell may take to read what was typed before.
+const INPUT_LIMIT: Duration = Duration::from_secs(10);
+
+/// Something that is to be done with a shell.
+#[derive(Debug, Clone, Copy)]
+enum Wish {
+    Signal(i32),
+    Resize(WindowSize),
+    Close,
+}
+
+/// The shells that this supervisor has opened.
+#[derive(Debug, Default)]
+pub(super) struct ShellTable {
+    opened: Mutex<BTreeMap<ShellId, Arc<Handle>>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// One that was opened. It may have ended.
+#[derive(Debug)]
+struct Handle {
+    wishes: mpsc::UnboundedSender<Wish>,
+    view: watch::Sender<View>,
+    input: tokio::sync::Mutex<StdinSender>,
+}
+
+impl Handle {
+    fn is_running(&self) -> bool {
+        self.view.borrow().record.state == ShellState::Running
+    }
+
+    fn record(&self) -> ShellRecord {
+        self.view.borrow().record.clone()
+    }
+
+    /// Somebody has done something with it.
+    fn touch(&self) {
+        self.view.send_modify(|view| view.active_at = Instant::now());
+    }
+
+    /// Types, as soon as nobody else does, and gives how many bytes were taken before it took no more.
+    async fn type_in(&self, bytes: &[u8]) -> Result<()> {
+        let late = |_| {
+            let id = self.record().shell_id;
+            Error::new(ErrorKind::Timeout, format!("what runs in the shell `{id}` does not read its input, which is full"))
+                .with_hint("some of it may have been taken; wait for the program, or interrupt it: shell signal … --signal INT")
+        };
+        self.touch();
+        let typing = async { self.input.lock().await.send(bytes).await };
+        timeout(INPUT_LIMIT, typing).await.map_err(late)?
+    }
+
+    /// Waits until it has shown something, which is its prompt, unless it shows nothing at all.
+    async fn prompted(&self) {
+        let mut view = self.view.subscribe();
+        let shown = view.wait_for(|view| view.position > 0 || view.record.state != ShellState::Running);
+        let _ = timeout(PROMPT_LIMIT, shown).await;
+    }
+
+    /// Ends it, and waits for that.
+    async fn end(&self) -> Result<ShellRecord> {
+        let late = || "the guest does not say that the shell has ended".to_owned();
+        let _ = self.wishes.send(Wish::Close); // it has ended already
+        let mut view = self.view.subscribe();
+        let ended = view.wait_for(|view| view.record.state != ShellState::Running);
+        let ended = timeout(GRACE + KILL_LIMIT, ended).await.failing(ErrorKind::Timeout, late)?;
+        Ok(ended.failing(ErrorKind::Timeout, late)?.record.clone())
+    }
+}
+
+impl ShellTable {
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<ShellId, Arc<Handle>>> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends all of them, and waits for that.
+    pub(super) async fn close_all(&self) {
+        let running: Vec<_> = self.opened().values().filter(|handle| handle.is_running()).cloned().collect();
+        for handle in &running {
+            let _ = handle.wishes.send(Wish::Close);
+        }
+        for handle in running {
+            if let Err(error) = handle.end().await {
+                tracing::warn!("{}", error.chain().join(": "));
+            }
+        }
+    }
+
+    fn spawn(&self, task: Task) {
+        let mut tasks = self.tasks();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task.live());
+    }
+
+    /// Waits until the end of each has been recorded.
+    pub(super) async fn all_recorded(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Opens a shell.
+pub(super) async fn open(shared: &Arc<Shared>, spec: ShellSpec) -> Result<Value> {
+    let spec = spec.checked()?;
+    make_room(shared)?;
+    let Opened { task, input, wishes, view } = start(shared, &spec).await?;
+    let handle = Arc::new(Handle { wishes, view, input: tokio::sync::Mutex::new(input) });
+    shared.shells.opened().insert(handle.record().shell_id, Arc::clone(&handle));
+    shared.shells.spawn(task);
+    shared.touch();
+    handle.prompted().await;
+    reply(&handle.record())
+}
+
+async fn start(shared: &Arc<Shared>, spec: &ShellSpec) -> Result<Opened> {
+    let mut last = None;
+    for program in PROGRAMS {
+        match Task::open(shared, spec, program).await {
+            Err(error) if is_not_there(&error) => last = Some(error),
+            opened => return opened,
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Internal, "there is no shell to try")))
+}
+
+fn is_not_there(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ExecNotStarted>());
+    source.is_some_and(|source| source.failure == ExecFailure::NotFound)
+}
+
+/// Removes the oldest that has ended where there are too many.
+fn make_room(shared: &Shared) -> Result<()> {
+    let shells = shared.instance.shells();
+    let ids = shells.ids();
+    if ids.len() < MAX_SHELLS {
+        return Ok(());
+    }
+    let ended = ids.iter().filter_map(|id| shells.read(id, true).ok());
+    let ended = ended.filter(|record| record.state != ShellState::Running);
+    let oldest = ended.min_by(|a, b| a.started_at.total_cmp(&b.started_at)).ok_or_else(|| {
+        Error::new(
+            ErrorKind::LimitReached,
+            format!("{MAX_SHELLS} shells run in the workspace, which is as many as may"),
+        )
+        .with_hint("close one that is not needed: `pyro workspace shell list ID` shows them")
+    })?;
+    shared.shells.opened().remove(&oldest.shell_id);
+    shells.delete(&oldest.shell_id)
+}
+
+/// Types what the client sends.
+pub(super) async fn write(shared: &Shared, id: &ShellId, from: &mut FromClient) -> Result<Value> {
+    let handle = running(shared, id)?;
+    loop {
+        match from.next().await {
+            Ok(Some((Kind::Stdin, bytes))) => {
+                let typed = handle.type_in(&bytes).await;
+                if let Err(error) = typed {
+                    return Err(of_shell(shared, &handle, error).await);
+                }
+            }
+            Ok(Some((Kind::End, _))) => break,
+            Ok(Some(_)) => return Err(Error::new(ErrorKind::Internal, "a client broke the protocol")),
+            Ok(None) | Err(_) => return Err(Error::new(ErrorKind::OutputClosed, "the client is gone")),
+        }
+    }
+    shared.touch();
+    reply(&handle.record())
+}
+
+/// What went wrong with the input of a shell: it may have ended.
+async fn of_shell(shared: &Shared, handle: &Handle, error: Error) -> Error {
+    match (error.kind(), handle.is_running()) {
+        (ErrorKind::WrongState, _) => has_ended(&handle.record()),
+        _ => shared.explain(error).await,
+    }
+}
+
+/// Sends a signal to what runs in the foreground.
+pub(super) fn signal(shared: &Shared, id: &ShellId, signal: ShellSignal) -> Result<Value> {
+    let handle = running(shared, id)?;
+    handle.touch();
+    let _ = handle.wishes.send(Wish::Signal(signal.number())); // it ends just now
+    shared.touch();
+    reply(&handle.record())
+}
+
+/// Sets the size of its terminal.
+pub(super) fn resize(shared: &Shared, id: &ShellId, size: WindowSize) -> Result<Value> {
+    let size = checked_size(size.cols, size.rows)?;
+    let handle = running(shared, id)?;
+    let _ = handle.wishes.send(Wish::Resize(size)); // it ends just now
+    let WindowSize { cols, rows } = size;
+    reply(&ShellRecord { cols, rows, ..handle.record() })
+}
+
+/// Waits until it is quiet, or has shown enough.
+pub(super) async fn wait(shared: &Shared, id: &ShellId, wait: &ShellWait) -> Result<Value> {
+    let handle = find(shared, id)?;
+    let mut view = handle.view.subscribe();
+    let latest = Instant::now() + Duration::from_millis(wait.limit_ms);
+    let idle = loop {
+        let (is_over, is_enough, quiet_at) = {
+            let view = view.borrow_and_update();
+            let quiet_at = view.active_at + Duration::from_millis(wait.idle_ms);
+            (view.record.state != ShellState::Running, view.position >= wait.position, quiet_at)
+        };
+        let now = Instant::now();
+        if is_over || quiet_at <= now {
+            break true;
+        }
+        if is_enough || latest <= now {
+            break false;
+        }
+        tokio::select! {
+            changed = view.changed() => if changed.is_err() { break true },
+            () = tokio::time::sleep_until(quiet_at.min(latest)) => {}
+        }
+    };
+    serde_json::to_value(Waited { idle })
+        .failing(ErrorKind::Internal, || "could not tell what a wait came to".into())
+}
+
+/// Ends a shell with everything in it. One that has ended is closed.
+pub(super) async fn close(shared: &Shared, id: &ShellId) -> Result<Value> {
+    let opened = shared.shells.opened().get(id).cloned();
+    let record = match opened {
+        Some(handle) if handle.is_running() => {
+            shared.touch();
+            handle.end().await?
+        }
+        Some(handle) => handle.record(),
+        None => shared.instance.shells().read(id, true)?,
+    };
+    if record.state != ShellState::Exited {
+        return reply(&record);
+    }
+    let closed = ShellRecord { state: ShellState::Closed, ..record };
+    if let Some(handle) = shared.shells.opened().get(id) {
+        handle.view.send_modify(|view| view.record = closed.clone());
+    }
+    shared.shell_changed(&closed);
+    reply(&closed)
+}
+
+/// One that this supervisor has opened.
+fn find(shared: &Shared, id: &ShellId) -> Result<Arc<Handle>> {
+    if let Some(handle) = shared.shells.opened().get(id) {
+        return Ok(Arc::clone(handle));
+    }
+    Err(has_ended(&shared.instance.shells().read(id, false)?))
+}
+
+fn running(shared: &Shared, id: &ShellId) -> Result<Arc<Handle>> {
+    shared.guest()?;
+    let handle = find(shared, id)?;
+    if handle.is_running() { Ok(handle) } else { Err(has_ended(&handle.record())) }
+}
+
+fn has_ended(record: &ShellRecord) -> Error {
+    let message = format!("the shell `{}` has ended: it is {}", record.shell_id, record.state.name());
+    let error = Error::new(ErrorKind::WrongState, message)
+        .with_hint("what it showed can still be read; open another: pyro workspace shell open ID");
+    match &record.failure {
+        Some(failure) => error.with_source(failure.clone()),
+        None => error,
+    }
+}
+
+fn reply(record: &ShellRecord) -> Result<Value> {
+    serde_json::to_value(record).failing(ErrorKind::Internal, || "could not tell how the shell is".into())
+}
+
+impl Shared {
+    /// A shell is in another way than before: to be recorded, and told to those who follow it.
+    fn shell_changed(&self, record: &ShellRecord) {
+        if self.is_gone() {
+            return; // nothing is written to a folder that is being deleted
+        }
+        if let Err(error) = self.instance.shells().write(record) {
+            tracing::warn!("{}", error.chain().join(": "));
+        }
+        self.topics.changed(&Topic::Shell(record.shell_id.clone()));
+        self.written.notify_one();
+    }
+}
