@@ -3,9 +3,9 @@
 use crate::run::ping;
 
 pub const HELP: &str = "\
-usage: cargo xtask bench [-- [run | workspace] OPTIONS]
+usage: cargo xtask bench [-- [run | workspace | session] OPTIONS]
 
-Without a name, both are measured.
+Without a name, all are measured.
 
 of run:
   --runs N        rounds of one warm run, one bare clone and one warm run with --json (15)
@@ -14,7 +14,12 @@ of run:
 
 of workspace:
   --seeds N       rounds of one seed and one tar of the large tree, and of what else moves all of it (3)
-  --rounds N      rounds of the small things: execs, syncs and differences of ten files (9)";
+  --rounds N      rounds of the small things: execs, syncs and differences of ten files (9)
+
+of session:
+  --keys N        keys typed at a shell, in each of some ways (25)
+  --starts N      rounds of services of each kind (9)
+  --prints N      rounds of 8 MB printed, and of 10 MB read (5)";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +30,43 @@ pub struct Arguments {
     pub idle_clones: usize,
     pub seeds: usize,
     pub rounds: usize,
+    pub keys: usize,
+    pub starts: usize,
+    pub prints: usize,
 }
 
+const DEFAULTS: Arguments = Arguments {
+    only: None,
+    runs: 15,
+    cold_runs: 7,
+    idle_clones: 3,
+    seeds: 3,
+    rounds: 9,
+    keys: 25,
+    starts: 9,
+    prints: 5,
+};
+
+/// What is measured together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub enum Part {
+    /// Runs.
     Run,
+    /// Workspaces.
     Workspace,
+    /// Shells and services.
+    Session,
+}
+
+impl Part {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "run" => Some(Self::Run),
+            "workspace" => Some(Self::Workspace),
+            "session" => Some(Self::Session),
+            _ => None,
+        }
+    }
 }
 
 /// What this program is to do.
@@ -42,30 +78,25 @@ pub enum Wanted {
 }
 
 impl Arguments {
-    /// Whether runs are measured.
-    pub fn wants_run(&self) -> bool {
-        self.only != Some(Part::Workspace)
-    }
-
-    /// Whether workspaces are measured.
-    pub fn wants_workspace(&self) -> bool {
-        self.only != Some(Part::Run)
+    /// Whether this is measured.
+    pub fn wants(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
     }
 }
 
 /// Reads the words. `cargo bench` adds one of its own.
 pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut arguments = Arguments { only: None, runs: 15, cold_runs: 7, idle_clones: 3, seeds: 3, rounds: 9 };
+    let mut arguments = DEFAULTS;
     let mut is_bench = false;
     let mut words = words;
     while let Some(word) = words.next() {
+        if let Some(part) = Part::of(&word) {
+            arguments.only = Some(part);
+            continue;
+        }
         let place = match word.as_str() {
             "--bench" => {
                 is_bench = true;
-                continue;
-            }
-            "run" | "workspace" => {
-                arguments.only = Some(if word == "run" { Part::Run } else { Part::Workspace });
                 continue;
             }
             ping::ECHO => return Ok(Wanted::Echo),
@@ -74,6 +105,9 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--idle-clones" => &mut arguments.idle_clones,
             "--seeds" => &mut arguments.seeds,
             "--rounds" => &mut arguments.rounds,
+            "--keys" => &mut arguments.keys,
+            "--starts" => &mut arguments.starts,
+            "--prints" => &mut arguments.prints,
             "--help" | "-h" => return Ok(Wanted::Help),
             other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
         };

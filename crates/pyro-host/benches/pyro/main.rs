@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: times pyro on one machine in one run. `run` times runs beside a bare QEMU clone of the same
-//! guest, `workspace` times workspaces, also beside what a user would do without pyro's own means.
+//! guest, `workspace` times workspaces, also beside what a user would do without pyro's own means, and `session` what
+//! stays in them: shells and services.
 //!
 //! Everything that is compared is measured in turns (cold, warm, floor, cold, warm, floor, …), so that noise hits
 //! all alike, and told as medians and ratios. A bar that is missed is printed as missed and fails nothing.
@@ -8,13 +9,15 @@
 mod arguments;
 mod executable;
 mod host;
+mod lot;
 mod processes;
 mod run;
 mod samples;
+mod session;
 mod table;
 mod workspace;
 
-use arguments::{Arguments, Wanted};
+use arguments::{Arguments, Part, Wanted};
 use executable::Executable;
 use host::Host;
 use std::process::ExitCode;
@@ -50,11 +53,14 @@ fn bench(arguments: &Arguments) -> Result<()> {
     println!("{:12} {}", "load before", host::load());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut tables = Vec::new();
-    if arguments.wants_run() {
+    if arguments.wants(Part::Run) {
         tables.push(run::bench(&runtime, &host, &executable, arguments)?);
     }
-    if arguments.wants_workspace() {
+    if arguments.wants(Part::Workspace) {
         tables.push(workspace::bench(&runtime, &host, &executable, arguments)?);
+    }
+    if arguments.wants(Part::Session) {
+        tables.push(session::bench(&runtime, &host, &executable, arguments)?);
     }
     println!("{:12} {}", "load after", host::load());
     let (mut n_met, mut n_bars) = (0, 0);

@@ -47,3 +47,9 @@ impl From<f64> for Samples {
 pub fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
+
+/// Megabytes (of a million bytes) a second.
+#[expect(clippy::cast_precision_loss, reason = "far below the 53 bits that are exact")]
+pub fn megabytes_per_second(n_bytes: usize, elapsed: Duration) -> f64 {
+    n_bytes as f64 / elapsed.as_secs_f64() / 1e6
+}

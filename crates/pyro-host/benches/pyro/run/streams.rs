@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::host::Host;
-use crate::samples::Samples;
+use crate::samples::{Samples, megabytes_per_second};
 use pyro_host::guest::{Connection, ExecEvent, Execution};
 use pyro_host::state_dir::StateDir;
 use pyro_host::template::Templates;
@@ -30,10 +30,10 @@ impl Streams {
             let begun = Instant::now();
             let script = format!("exec head -c {N_BYTES} /dev/zero");
             drain(connection.exec(shell(&script, false))?, N_BYTES).await?;
-            streams.stdout.add(megabytes_per_second(begun));
+            streams.stdout.add(megabytes_per_second(N_BYTES, begun.elapsed()));
             let begun = Instant::now();
             send(connection.exec(shell("exec cat > /dev/null", true))?).await?;
-            streams.stdin.add(megabytes_per_second(begun));
+            streams.stdin.add(megabytes_per_second(N_BYTES, begun.elapsed()));
         }
         Ok(streams)
     }
@@ -76,9 +76,4 @@ async fn drain(mut execution: Execution, expected: usize) -> Result<()> {
             ExecEvent::Started { .. } | ExecEvent::Stderr(_) => {}
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "far below the 53 bits that are exact")]
-fn megabytes_per_second(begun: Instant) -> f64 {
-    N_BYTES as f64 / begun.elapsed().as_secs_f64() / 1e6
 }

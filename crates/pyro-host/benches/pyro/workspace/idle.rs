@@ -1,7 +1,7 @@
 //! A supervisor that has nothing to do.
 
-use super::lot::Lot;
 use crate::Result;
+use crate::lot::Lot;
 use crate::processes::{context_switches, memory_mib};
 use crate::samples::Samples;
 use std::time::Duration;

@@ -2,7 +2,6 @@
 
 mod commands;
 mod idle;
-mod lot;
 mod report;
 mod seeds;
 mod trees;
@@ -12,9 +11,9 @@ use crate::Result;
 use crate::arguments::Arguments;
 use crate::executable::Executable;
 use crate::host::Host;
+use crate::lot::Lot;
 use crate::table::Table;
 use idle::Idle;
-use lot::Lot;
 use report::Report;
 use seeds::Seeds;
 use tokio::runtime::Runtime;

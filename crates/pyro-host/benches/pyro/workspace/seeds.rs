@@ -1,10 +1,10 @@
 //! Seeding beside `tar`.
 
 use super::commands::untar;
-use super::lot::Lot;
 use super::trees::Trees;
 use crate::Result;
 use crate::executable::Executable;
+use crate::lot::Lot;
 use crate::samples::{Samples, milliseconds};
 
 /// Milliseconds.

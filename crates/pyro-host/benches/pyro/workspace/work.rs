@@ -1,10 +1,10 @@
 //! What is done with workspaces that are there: commands, small syncs, differences; all of the large tree to and fro.
 
 use super::commands::{exec_true, exec_two};
-use super::lot::Lot;
 use super::trees::{N_CHANGED, Trees};
 use crate::Result;
 use crate::executable::Executable;
+use crate::lot::Lot;
 use crate::samples::{Samples, milliseconds};
 use pyro_host::workspace::{SyncProgress, Workspaces};
 use std::path::Path;
