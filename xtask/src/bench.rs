@@ -1,4 +1,4 @@
-//! Times pyro: runs beside a bare QEMU clone of the same guest, and workspaces.
+//! Times pyro: runs beside a bare QEMU clone of the same guest, workspaces, services and shells.
 
 use crate::run::{cargo, run, target_dir};
 use crate::setup::setup;

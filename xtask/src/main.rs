@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
   quickstart   installs what is missing, builds pyro, pulls debian:12 and runs `git --version` in a microVM
   setup        installs what is missing (Debian packages, the Rust target of the guest agent), and nothing else
   test         the same set-up, then every check and every test, real guests included
-  bench        times pyro beside a bare QEMU clone of the same guest
+  bench        times runs, workspaces, services and shells; -- --help says which
 ";
 
 fn main() -> ExitCode {

@@ -17,17 +17,32 @@ impl Home {
 
     /// A workspace with these options of `workspace create`.
     pub fn workspace_with(&self, options: &[&str]) -> Workspace<'_> {
-        let created = self.create(&[&["--id-only"], options].concat()).output().unwrap();
-        assert!(created.status.success(), "{}", report(&created));
-        let id = String::from_utf8(created.stdout).unwrap().trim().to_owned();
-        assert!(id.starts_with("ws-"), "{id}");
-        Workspace { home: self, id }
+        self.created(self.create(&[&["--id-only"], options].concat()))
+    }
+
+    /// An empty workspace with the tools of daily work, whose environment is pulled by the first test that asks.
+    pub fn workspace_with_tools(&self) -> Workspace<'_> {
+        let pulled = self.pyro(&["env", "pull", "debian:12"]).output().unwrap();
+        assert!(pulled.status.success(), "{}", report(&pulled));
+        self.created(self.create_of("debian:12", &["--id-only"]))
     }
 
     /// `pyro workspace create` with these options, a time to live of two hours unless they say another.
     pub fn create(&self, options: &[&str]) -> Command {
+        self.create_of(BASE, options)
+    }
+
+    fn create_of(&self, environment: &str, options: &[&str]) -> Command {
         let ttl: &[&str] = if options.contains(&"--ttl-seconds") { &[] } else { &["--ttl-seconds", "7200"] };
-        self.pyro(&[&["workspace", "create", BASE], ttl, options].concat())
+        self.pyro(&[&["workspace", "create", environment], ttl, options].concat())
+    }
+
+    fn created(&self, mut create: Command) -> Workspace<'_> {
+        let created = create.output().unwrap();
+        assert!(created.status.success(), "{}", report(&created));
+        let id = String::from_utf8(created.stdout).unwrap().trim().to_owned();
+        assert!(id.starts_with("ws-"), "{id}");
+        Workspace { home: self, id }
     }
 
     /// The ids of all workspaces.
@@ -159,6 +174,65 @@ impl Workspace<'_> {
         qemu_of(supervisor).unwrap_or_else(|| panic!("no QEMU below {supervisor}"))
     }
 
+    /// Starts a service that is a script, and gives it when it is ready.
+    pub fn serve(&self, name: &str, options: &[&str], script: &str) -> Value {
+        self.done(&["service", "start"], &service_words(name, options, script))
+    }
+
+    /// The error of a service that does not become ready.
+    pub fn serve_refused(&self, name: &str, options: &[&str], script: &str) -> Value {
+        self.refused(&["service", "start"], &service_words(name, options, script))
+    }
+
+    /// `pyro workspace service start`, to be spawned.
+    pub fn serve_command(&self, name: &str, options: &[&str], script: &str) -> Command {
+        let mut command = self.command(&["service", "start"], &service_words(name, options, script));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// How a service is.
+    pub fn service(&self, name: &str) -> Value {
+        self.done(&["service", "status"], &[name])
+    }
+
+    /// Waits until a service, which may not be there yet, is in a state, and gives it.
+    pub fn service_in(&self, name: &str, state: &str) -> Value {
+        let is_so = || self.json(&["service", "status"], &[name])["state"] == state;
+        wait_until(&format!("`{name}` is {state}"), is_so);
+        self.service(name)
+    }
+
+    pub fn stop_service(&self, name: &str) -> Value {
+        self.done(&["service", "stop"], &[name])
+    }
+
+    /// The last lines of a service's standard output.
+    pub fn service_log(&self, name: &str) -> String {
+        self.done(&["service", "logs"], &[name])["stdout"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until this is all that a service has printed: what it printed just now may be on its way.
+    pub fn wait_for_service_log(&self, name: &str, log: &str) {
+        wait_until(&format!("{log:?} is printed"), || self.service_log(name) == log);
+    }
+
+    /// How many services there are, and how many run, as the workspace says it and as their list does.
+    pub fn service_counts(&self) -> (u64, u64) {
+        let (status, list) = (self.status(), self.done(&["service", "list"], &[]));
+        let counts = |json: &Value, fields: [&str; 2]| fields.map(|field| json[field].as_u64().unwrap());
+        let told = counts(&status, ["service_count", "running_service_count"]);
+        assert_eq!(told, counts(&list, ["count", "running_count"]), "{status:#}\n{list:#}");
+        assert_eq!(list["services"].as_array().unwrap().len() as u64, told[0], "{list:#}");
+        (told[0], told[1])
+    }
+
+    /// The processes of the guest that have these words in their command line.
+    pub fn processes(&self, words: &str) -> Vec<String> {
+        let listing = self.sh("ps -eo pid=,args=");
+        listing.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    }
+
     /// Kills a process of it and waits until everybody can see that.
     pub fn kill(&self, pid: u32) {
         signal(pid, "KILL");
@@ -177,6 +251,10 @@ impl Drop for Workspace<'_> {
         let is_gone = deleted.status.success() || report(&deleted).contains("not_found");
         assert!(is_gone || std::thread::panicking(), "{}", report(&deleted));
     }
+}
+
+fn service_words<'a>(name: &'a str, options: &[&'a str], script: &'a str) -> Vec<&'a str> {
+    [&[name], options, &["--", "sh", "-c", script]].concat()
 }
 
 /// The QEMU that is a child of this process.

@@ -68,6 +68,8 @@ pub enum StopReason {
     ProcessExitedBeforeReady,
     /// It was not ready in time, and was stopped.
     ReadinessTimeout,
+    /// Nobody could ask whether it was ready, and it was stopped.
+    ProbeFailed,
     /// It could not be started.
     NotStarted,
     /// Its workspace was stopped.
@@ -87,6 +89,7 @@ impl StopReason {
             Self::ProcessExited => "process_exited",
             Self::ProcessExitedBeforeReady => "process_exited_before_ready",
             Self::ReadinessTimeout => "readiness_timeout",
+            Self::ProbeFailed => "probe_failed",
             Self::NotStarted => "not_started",
             Self::WorkspaceStopped => "workspace_stopped",
             Self::MachineEnded => "machine_ended",

@@ -13,6 +13,8 @@ pub(super) enum Asked {
     Stop(Stop),
     /// It was not ready in time.
     NotReady,
+    /// Nobody can ask whether it is ready.
+    CannotProbe,
 }
 
 /// Its processes have ended.
@@ -26,6 +28,7 @@ pub(super) fn ended(record: &mut ServiceRecord, exited: &Exited, asked: Option<A
         None if record.ready_at.is_none() => (ServiceState::Failed, StopReason::ProcessExitedBeforeReady),
         None => (ServiceState::Exited, StopReason::ProcessExited),
         Some(Asked::NotReady) => (ServiceState::Failed, StopReason::ReadinessTimeout),
+        Some(Asked::CannotProbe) => (ServiceState::Failed, StopReason::ProbeFailed),
         Some(Asked::Stop(Stop::Workspace)) => (ServiceState::Stopped, StopReason::WorkspaceStopped),
         Some(Asked::Stop(Stop::Service)) if exited.killed => (ServiceState::Stopped, StopReason::Sigkill),
         Some(Asked::Stop(Stop::Service)) => (ServiceState::Stopped, StopReason::Sigterm),

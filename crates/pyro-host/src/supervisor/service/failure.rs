@@ -14,6 +14,7 @@ pub(super) fn of(record: &ServiceRecord, answer: Option<&str>, instance: &Instan
     let (name, id) = (&record.service_name, &instance.id);
     let (kind, what) = match record.stop_reason {
         Some(StopReason::ReadinessTimeout) => (ErrorKind::Timeout, "was not ready in time, and was stopped"),
+        Some(StopReason::ProbeFailed) => (ErrorKind::ServiceFailed, "could not be probed, and was stopped"),
         Some(StopReason::ProcessExitedBeforeReady) => (ErrorKind::ServiceFailed, "ended before it was ready"),
         Some(StopReason::Sigterm | StopReason::Sigkill | StopReason::WorkspaceStopped) => {
             (ErrorKind::WrongState, "was stopped before it was ready")

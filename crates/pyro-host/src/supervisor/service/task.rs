@@ -121,11 +121,17 @@ impl Task {
                 self.shared.service_changed(&self.record.borrow());
                 match self.shared.guest_now().and_then(|guest| guest.probe(probe(&self.spec, readiness))) {
                     Ok(execution) => self.probing = Some(Probing { execution, line: Vec::new() }),
-                    Err(error) => self.answer = Some(error.chain().join(": ")),
+                    Err(error) => self.cannot_probe(error.chain().join(": ")),
                 }
             }
         }
         false
+    }
+
+    /// Who cannot be asked can never become ready.
+    fn cannot_probe(&mut self, why: String) {
+        self.answer = Some(why);
+        self.ask(Asked::CannotProbe);
     }
 
     fn is_ready(&mut self) {
@@ -151,22 +157,19 @@ impl Task {
                 }
             }
             Ok(ExecEvent::Started { .. } | ExecEvent::Stderr(_)) => {}
-            Ok(ExecEvent::Exited(_)) => {
-                self.answer = Some("the probe itself has ended".into());
-                self.probing = None;
-            }
-            Err(error) => {
-                self.answer = Some(error.chain().join(": "));
-                self.probing = None;
-            }
+            Ok(ExecEvent::Exited(_)) => self.cannot_probe("the probe itself has ended".into()),
+            Err(error) => self.cannot_probe(error.chain().join(": ")),
         }
         false
     }
 
-    /// Asks it to end. The first reason stays.
+    /// Asks it to end, once: many programs take a second SIGTERM as a wish to end without tidying up.
     fn ask(&mut self, asked: Asked) -> bool {
-        self.asked.get_or_insert(asked);
         self.probing = None;
+        if self.asked.is_some() {
+            return false;
+        }
+        self.asked = Some(asked);
         if let Err(error) = self.execution.terminate(SIGTERM, GRACE) {
             tracing::debug!("{}", error.chain().join(": ")); // its end comes as an event
         }

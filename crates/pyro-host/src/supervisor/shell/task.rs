@@ -94,6 +94,7 @@ impl Task {
         let done = match wish {
             Wish::Signal(signal) => self.execution.signal(signal),
             Wish::Resize(size) => self.resize(size),
+            Wish::Close if self.is_closing => Ok(()),
             Wish::Close => {
                 self.is_closing = true;
                 self.execution.terminate(SIGHUP, GRACE)

@@ -49,7 +49,7 @@ pub struct Start {
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_READY_TIMEOUT_SECONDS)]
     ready_timeout_seconds: u64,
 
-    /// Milliseconds from one answer of the probe to the next question: 10 to 60000.
+    /// Milliseconds from one answer of the probe to the next question: 10 to 60000. The first follow sooner, except commands.
     #[arg(long, value_name = "MS", default_value_t = DEFAULT_READY_INTERVAL_MS)]
     ready_interval_ms: u64,
 
