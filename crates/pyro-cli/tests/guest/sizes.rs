@@ -232,6 +232,49 @@ fn a_workspace_stands_still_while_the_host_has_no_room() {
     home.assert_nothing_left();
 }
 
+#[test]
+fn services_and_shells_go_on_while_the_host_has_no_room_for_what_they_print() {
+    let home = Home::new();
+    let data = home.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let Some(mounted) = Mounted::small_at(&data) else {
+        println!("NOT RUN: only root can mount a small file system for this");
+        return;
+    };
+    let workspace = home.workspace();
+    workspace.sh("mkfifo /tmp/gate");
+    workspace.serve("loud", &[], "echo begin; cat /tmp/gate; seq 1 1000000; cat /tmp/gate; echo end; exit 3");
+    workspace.wait_for_service_log("loud", "begin\n");
+    let shell = workspace.shell();
+    let ballast = data.join("ballast");
+    fill(&ballast);
+    // The second is opened when all was printed: unless the machine stands still meanwhile, both end without room.
+    shell.line("true > /tmp/gate; true > /tmp/gate; exit 5");
+    let dropped =
+        || workspace.done(&["service", "logs"], &["loud"])["stdout_dropped_bytes"].as_u64().unwrap();
+    wait_until("some of it could not be kept", || dropped() > 0);
+    fs::remove_file(&ballast).unwrap();
+    let ended = workspace.service_in("loud", "exited");
+    assert_eq!(ended["exit_code"], 3, "{ended:#}");
+    assert_eq!(shell.status_in("exited")["exit_code"], 5);
+    let logs = workspace.done(&["service", "logs"], &["loud", "--all"]);
+    let stdout = logs["stdout"].as_str().unwrap();
+    assert!(stdout.starts_with("begin\n") && logs["truncated"] == true, "{}", stdout.len());
+    let n_printed: u64 = (1..=1_000_000).map(|number: u64| number.to_string().len() as u64 + 1).sum();
+    assert_eq!(stdout.len() as u64 + dropped(), n_printed + "begin\nend\n".len() as u64);
+    workspace.stop();
+    drop(workspace);
+    drop(mounted);
+    home.assert_nothing_left();
+}
+
+/// Takes all the room that there is.
+fn fill(ballast: &Path) {
+    let mut file = fs::File::create(ballast).unwrap();
+    while file.write_all(&[1; 64 * 1024]).is_ok() {}
+    while file.write_all(&[1]).is_ok() {}
+}
+
 /// A small file system, unmounted with the value.
 struct Mounted<'a>(&'a Path);
 

@@ -2,7 +2,7 @@
 
 use super::operation::{ExecRequest, Topic};
 use super::server::{FromClient, ToClient};
-use super::shared::{Phase, Shared};
+use super::shared::Shared;
 use super::wire::{Kind, Reply, STDIN_WINDOW};
 use crate::clock::unix_time;
 use crate::command::{ExecFailure, WORKSPACE_PATH};
@@ -18,12 +18,8 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
-
-/// How often an entry that the host had no room for is tried again.
-const RECORD_AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs a command to its end. Whatever ends it, the history tells.
 pub(super) async fn exec(
@@ -99,11 +95,7 @@ async fn end(
         }
     };
     let entry = recording.entry.clone();
-    if let Err(error) = recording.end() {
-        tracing::warn!("{}", error.chain().join(": "));
-        tokio::spawn(end_later(Arc::clone(shared), recording));
-    }
-    shared.topics.changed(&Topic::History);
+    shared.keep(Topic::History, move |_| recording.end());
     if shared.instance.kind == InstanceKind::Workspace {
         shared.touch();
         shared.written.notify_one();
@@ -112,23 +104,6 @@ async fn end(
         Some(error) => Err(error),
         None => Ok(HistoryEntry { running: false, ..entry }),
     }
-}
-
-/// Completes an entry for which the host had no room, as soon as it has.
-async fn end_later(shared: Arc<Shared>, mut recording: Recording) {
-    while let Err(error) = recording.end() {
-        let is_over = matches!(*shared.phase.borrow(), Phase::Ending { .. });
-        if is_over || !is_for_want_of_room(&error) {
-            return;
-        }
-        tokio::time::sleep(RECORD_AGAIN).await;
-    }
-    shared.topics.changed(&Topic::History);
-}
-
-fn is_for_want_of_room(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    source.is_some_and(|error| error.kind() == io::ErrorKind::StorageFull)
 }
 
 /// What a shell says of a command that cannot be started.

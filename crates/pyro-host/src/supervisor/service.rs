@@ -16,7 +16,7 @@ mod task;
 use super::operation::Topic;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
-use crate::instance::{ServiceRecord, ServiceState};
+use crate::instance::ServiceRecord;
 use crate::service::{ServiceName, ServiceSpec};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,6 +78,11 @@ impl Handle {
 impl ServiceTable {
     fn started(&self) -> MutexGuard<'_, BTreeMap<ServiceName, Handle>> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How one is now.
+    fn record(&self, name: &ServiceName) -> Option<ServiceRecord> {
+        self.started().get(name).map(|handle| handle.record.borrow().clone())
     }
 
     fn alive(&self, name: &ServiceName) -> Option<Handle> {
@@ -166,16 +171,14 @@ fn reply(record: &ServiceRecord) -> Result<Value> {
 
 impl Shared {
     /// A service is in another way than before: to be recorded, and told to those who follow it.
-    fn service_changed(&self, record: &ServiceRecord) {
-        if self.is_gone() {
-            return; // nothing is written to a folder that is being deleted
-        }
-        if let Err(error) = self.instance.services().write(record) {
-            tracing::warn!("{}", error.chain().join(": "));
-        }
-        self.topics.changed(&Topic::Service(record.service_name.clone()));
-        if record.state != ServiceState::Starting {
-            self.written.notify_one();
-        }
+    fn service_changed(self: &Arc<Self>, name: &ServiceName) {
+        self.keep(Topic::Service(name.clone()), {
+            let name = name.clone();
+            move |shared| match shared.services.record(&name) {
+                Some(record) => shared.instance.services().write(&record),
+                None => Ok(()),
+            }
+        });
+        self.written.notify_one();
     }
 }

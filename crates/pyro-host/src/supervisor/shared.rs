@@ -1,6 +1,7 @@
 //! What the owner of a machine and the tasks of its clients share.
 
 use super::lifecycle::Event;
+use super::operation::Topic;
 use super::service::ServiceTable;
 use super::shell::ShellTable;
 use super::topics::Topics;
@@ -9,7 +10,7 @@ use crate::guest::Connection;
 use crate::instance::{Instance, InstanceKind, InstanceRecord};
 use crate::vm::machine::PauseReason;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -61,6 +62,9 @@ pub(super) struct Shared {
 /// How long an owner may take to find out why a guest is gone.
 const REASON_LIMIT: Duration = Duration::from_secs(2);
 
+/// How often a record that the host had no room for is written again.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
+
 impl Shared {
     pub(super) fn new(instance: Instance, record: InstanceRecord, wishes: mpsc::Sender<Wish>) -> Self {
         instance.history().end_interrupted();
@@ -91,6 +95,34 @@ impl Shared {
         if let Err(error) = self.instance.touch() {
             tracing::warn!("{}", error.chain().join(": "));
         }
+    }
+
+    /// Writes a record, and tells those who follow it. What the host has no room for is written as soon as it has.
+    pub(super) fn keep(
+        self: &Arc<Self>,
+        topic: Topic,
+        mut write: impl FnMut(&Self) -> Result<()> + Send + 'static,
+    ) {
+        if self.is_gone() {
+            return; // nothing is written to a folder that is being deleted
+        }
+        let written = write(self);
+        self.topics.changed(&topic);
+        let Err(error) = written else { return };
+        tracing::warn!("{}", error.chain().join(": "));
+        if !is_for_want_of_room(&error) {
+            return;
+        }
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(KEEP_AGAIN).await;
+                let is_over = matches!(*shared.phase.borrow(), Phase::Ending { .. });
+                if is_over || !write(&shared).is_err_and(|error| is_for_want_of_room(&error)) {
+                    return shared.topics.changed(&topic);
+                }
+            }
+        });
     }
 
     /// The number of the next command.
@@ -184,4 +216,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn is_for_want_of_room(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }

@@ -48,6 +48,9 @@ const PROMPT_LIMIT: Duration = Duration::from_secs(10);
 /// How long what runs in a shell may take to read what was typed before.
 const INPUT_LIMIT: Duration = Duration::from_secs(10);
 
+/// Nobody waits longer at once.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// Something that is to be done with a shell.
 #[derive(Debug, Clone, Copy)]
 enum Wish {
@@ -118,6 +121,11 @@ impl Handle {
 impl ShellTable {
     fn opened(&self) -> MutexGuard<'_, BTreeMap<ShellId, Arc<Handle>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How one is now.
+    fn record(&self, id: &ShellId) -> Option<ShellRecord> {
+        self.opened().get(id).map(|handle| handle.record())
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -249,11 +257,11 @@ pub(super) fn resize(shared: &Shared, id: &ShellId, size: WindowSize) -> Result<
 pub(super) async fn wait(shared: &Shared, id: &ShellId, wait: &ShellWait) -> Result<Value> {
     let handle = find(shared, id)?;
     let mut view = handle.view.subscribe();
-    let latest = Instant::now() + Duration::from_millis(wait.limit_ms);
+    let latest = Instant::now() + Duration::from_millis(wait.limit_ms).min(LONGEST_WAIT);
     let idle = loop {
         let (is_over, is_enough, quiet_at) = {
             let view = view.borrow_and_update();
-            let quiet_at = view.active_at + Duration::from_millis(wait.idle_ms);
+            let quiet_at = view.active_at + Duration::from_millis(wait.idle_ms).min(LONGEST_WAIT);
             (view.record.state != ShellState::Running, view.position >= wait.position, quiet_at)
         };
         let now = Instant::now();
@@ -273,7 +281,7 @@ pub(super) async fn wait(shared: &Shared, id: &ShellId, wait: &ShellWait) -> Res
 }
 
 /// Ends a shell with everything in it. One that has ended is closed.
-pub(super) async fn close(shared: &Shared, id: &ShellId) -> Result<Value> {
+pub(super) async fn close(shared: &Arc<Shared>, id: &ShellId) -> Result<Value> {
     let opened = shared.shells.opened().get(id).cloned();
     let record = match opened {
         Some(handle) if handle.is_running() => {
@@ -287,10 +295,11 @@ pub(super) async fn close(shared: &Shared, id: &ShellId) -> Result<Value> {
         return reply(&record);
     }
     let closed = ShellRecord { state: ShellState::Closed, ..record };
-    if let Some(handle) = shared.shells.opened().get(id) {
-        handle.view.send_modify(|view| view.record = closed.clone());
+    match shared.shells.opened().get(id) {
+        Some(handle) => handle.view.send_modify(|view| view.record = closed.clone()),
+        None => shared.instance.shells().write(&closed)?,
     }
-    shared.shell_changed(&closed);
+    shared.shell_changed(id);
     reply(&closed)
 }
 
@@ -324,14 +333,14 @@ fn reply(record: &ShellRecord) -> Result<Value> {
 
 impl Shared {
     /// A shell is in another way than before: to be recorded, and told to those who follow it.
-    fn shell_changed(&self, record: &ShellRecord) {
-        if self.is_gone() {
-            return; // nothing is written to a folder that is being deleted
-        }
-        if let Err(error) = self.instance.shells().write(record) {
-            tracing::warn!("{}", error.chain().join(": "));
-        }
-        self.topics.changed(&Topic::Shell(record.shell_id.clone()));
+    fn shell_changed(self: &Arc<Self>, id: &ShellId) {
+        self.keep(Topic::Shell(id.clone()), {
+            let id = id.clone();
+            move |shared| match shared.shells.record(&id) {
+                Some(record) => shared.instance.shells().write(&record),
+                None => Ok(()),
+            }
+        });
         self.written.notify_one();
     }
 }

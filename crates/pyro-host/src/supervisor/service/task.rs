@@ -118,7 +118,7 @@ impl Task {
         match self.spec.readiness.clone() {
             None => self.is_ready(),
             Some(readiness) => {
-                self.shared.service_changed(&self.record.borrow());
+                self.shared.service_changed(&self.spec.name);
                 match self.shared.guest_now().and_then(|guest| guest.probe(probe(&self.spec, readiness))) {
                     Ok(execution) => self.probing = Some(Probing { execution, line: Vec::new() }),
                     Err(error) => self.cannot_probe(error.chain().join(": ")),
@@ -142,7 +142,7 @@ impl Task {
         self.record.send_modify(|record| {
             (record.state, record.ready_at) = (ServiceState::Running, Some(unix_time()));
         });
-        self.shared.service_changed(&self.record.borrow());
+        self.shared.service_changed(&self.spec.name);
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(Ok(self.record.borrow().clone())); // whoever is gone need not know
         }
@@ -208,12 +208,12 @@ impl Task {
     fn finish(&mut self, change: impl FnOnce(&mut ServiceRecord), error: Option<Error>) -> bool {
         let mut record = self.record.borrow().clone();
         change(&mut record);
-        self.shared.service_changed(&record);
+        self.record.send_replace(record.clone());
+        self.shared.service_changed(&self.spec.name);
         if let Some(ready) = self.ready.take() {
             let of_record = || failure::of(&record, self.answer.as_deref(), &self.shared.instance);
             let _ = ready.send(Err(error.unwrap_or_else(of_record)));
         }
-        self.record.send_replace(record);
         true
     }
 }

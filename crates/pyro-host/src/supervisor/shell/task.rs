@@ -162,13 +162,14 @@ impl Task {
         let mut view = self.view.borrow().clone();
         view.record.ended_at = Some(unix_time());
         change(&mut view.record);
-        self.shared.shell_changed(&view.record);
         self.view.send_replace(view);
+        self.record();
         true
     }
 
     fn record(&self) {
-        self.shared.shell_changed(&self.view.borrow().record);
+        let id = self.view.borrow().record.shell_id.clone();
+        self.shared.shell_changed(&id);
     }
 
     fn changed(&self) {
