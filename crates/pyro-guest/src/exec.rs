@@ -2,7 +2,8 @@
 //!
 //! A command leads a session and a process group of its own. It has ended when its main process has. Background
 //! children are left alone then, unless the command was made to end. A contained command has ended when everything
-//! that it started has: what its main process leaves behind is killed.
+//! that it started has: what its main process leaves behind is killed after the grace, or after a moment when nobody asked
+//! it to end.
 //!
 //! ```text
 //! running --time-out, terminate--> asked to end --grace over--> killed
@@ -10,7 +11,7 @@
 //!    +------- the main process dies ----+--------------------------+
 //!                      |
 //!                      v
-//!   contained: the rest is killed, and waited for --> output drained --> exited
+//!   contained: the rest ends, or is killed when its time is over --> output drained --> exited
 //! ```
 
 use crate::job::Job;
@@ -25,6 +26,9 @@ use std::time::{Duration, Instant};
 
 /// How long a command may take to end itself after its time-out, before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long what a main process leaves behind may take to end by itself: a `tee` at the end of its output, for example.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// How long the kernel may take to get rid of what was killed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -64,11 +68,11 @@ pub(crate) struct Command {
     killed: bool,
     death: Option<(Death, Duration)>,
     left_behind: u32,
-    /// Its main process has ended, and what it left is being killed.
+    /// Its main process has ended, and what it left has not.
     dying: Option<Dying>,
 }
 
-/// The wait for processes that were killed.
+/// The wait for processes that were left behind.
 #[derive(Debug, Clone, Copy)]
 struct Dying {
     look_at: Instant,
@@ -127,10 +131,11 @@ impl Command {
 
     /// Asks all of it to end, and kills it after a while. That may be said again, for an earlier end.
     pub(crate) fn terminate(&mut self, signal: i32, grace: Duration) {
-        if self.is_dead() {
+        if self.is_dead() && self.dying.is_none() {
             return;
         }
         self.terminated = true;
+        self.killed |= signal == SIGKILL;
         self.time_limit = None;
         self.ask(signal, grace);
     }
@@ -165,8 +170,7 @@ impl Command {
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.kill_at) {
             self.kill_at = None;
-            self.killed = self.terminated;
-            self.processes.kill();
+            self.end_rest();
         }
         if is_due(self.time_limit) {
             self.time_limit = None;
@@ -176,22 +180,30 @@ impl Command {
         self.look(now)
     }
 
+    /// Its time is over: kills what has not ended.
+    fn end_rest(&mut self) {
+        if self.terminated {
+            self.killed = true;
+        } else if self.dying.is_some() && !self.timed_out {
+            self.left_behind = self.processes.count();
+        }
+        self.processes.kill();
+    }
+
     /// Its main process has ended. Gives whether its end may be told, once its output is.
     pub(crate) fn died(&mut self, death: Death, now: Instant) -> bool {
         self.death = Some((death, now.saturating_duration_since(self.started)));
-        (self.time_limit, self.kill_at) = (None, None);
+        self.time_limit = None;
         let made_to_end = self.timed_out || self.terminated;
-        if !self.contained {
-            if made_to_end {
-                self.processes.kill(); // its background children; often there are none
-            }
-        } else if !self.processes.are_gone() {
-            if !made_to_end {
-                self.left_behind = self.processes.count();
-            }
-            self.processes.kill();
-            self.dying = Some(Dying { look_at: now, until: now + PATIENCE });
+        if self.contained && !self.processes.are_gone() {
+            // Who was asked to end keeps the grace. Who was killed at once has none.
+            let linger = if made_to_end { Duration::ZERO } else { LINGER };
+            let kill_at = *self.kill_at.get_or_insert(now + linger);
+            self.dying = Some(Dying { look_at: now, until: kill_at + PATIENCE });
             return self.look(now);
+        }
+        if made_to_end && !self.contained {
+            self.processes.kill(); // its background children; often there are none
         }
         self.finish();
         true
@@ -211,6 +223,7 @@ impl Command {
 
     /// Nobody who belongs to it prints any more.
     fn finish(&mut self) {
+        self.kill_at = None;
         for output in &mut self.streams.outputs {
             output.finish();
         }
@@ -231,7 +244,7 @@ impl Command {
             signal,
             timed_out: self.timed_out,
             elapsed_us: u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-            killed: self.killed && signal == Some(SIGKILL),
+            killed: self.killed,
             left_behind: self.left_behind,
         })
     }

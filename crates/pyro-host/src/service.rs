@@ -3,6 +3,7 @@
 use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::{Error, Result};
 use crate::limits::validate_ready_timeout;
+use pyro_protocol::probe::{Address, Url};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -176,26 +177,20 @@ pub(crate) fn absolute(path: &str, base: &str) -> Result<String> {
     Ok(format!("/{}", names.join("/")))
 }
 
+/// The guest reads the same text by the same rules, so that it does not refuse a service that has been started.
 fn checked_address(address: String) -> Result<String> {
-    let is_address = address.rsplit_once(':').is_some_and(|(host, port)| {
-        let is_host =
-            !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/');
-        is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
-    });
-    if is_address {
-        return Ok(address);
+    match Address::parse(&address) {
+        Ok(_) => Ok(address),
+        Err(why) => Err(Error::invalid(format!("{address:?} is not HOST:PORT: {why}"))
+            .with_hint("for example 127.0.0.1:8080, localhost:8080 or [::1]:8080, as the guest reaches it")),
     }
-    Err(Error::invalid(format!("{address:?} is not HOST:PORT"))
-        .with_hint("for example 127.0.0.1:8080, localhost:8080 or [::1]:8080, as the guest reaches it"))
 }
 
+/// As [`checked_address`]. The scheme comes back in small letters.
 fn checked_url(url: &str) -> Result<String> {
-    let rest = url.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://")).map(|_| &url[7..]);
-    let is_clean = !url.contains(|c: char| c.is_whitespace() || c.is_control());
-    let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    match host {
-        Some(host) if is_clean && !host.is_empty() && !host.contains('@') => Ok(format!("http{}", &url[4..])),
-        _ => Err(Error::invalid(format!("{url:?} is not an http URL to probe")).with_hint(
+    match Url::parse(url) {
+        Ok(_) => Ok(format!("http{}", &url[4..])),
+        Err(why) => Err(Error::invalid(format!("{url:?} is not an http URL to probe: {why}")).with_hint(
             "for example http://127.0.0.1:8080/health; for https use a command: curl -kfsS https://…",
         )),
     }
@@ -239,11 +234,20 @@ mod tests {
             tcp("host:0"),
             tcp("host:65536"),
             tcp("a b:1"),
+            tcp("a:b:80"),
+            tcp("::1:80"),
+            tcp("[::1]"),
+            tcp("a\n:1"),
             http("https://localhost/"),
             http("localhost:80"),
             http("http:///x"),
             http("http://a b/"),
             http("http://user@host/"),
+            http("http://localhost:99999/"),
+            http("http://localhost:0/"),
+            http("http://::1/"),
+            http("http://a/ä"),
+            http("http://a/\r\nX: y"),
             http("ä"),
             Readiness::File { path: String::new() },
             Readiness::Command { command: "  ".into() },
@@ -253,10 +257,15 @@ mod tests {
         }
         let loud = ServiceSpec { readiness: Some(http("HTTP://a/B")), ..spec() }.checked().unwrap();
         assert_eq!(loud.readiness, Some(http("http://a/B")));
-        for right in
-            [tcp("localhost:1"), tcp("[::1]:65535"), http("http://127.0.0.1:8000"), http("HTTP://a/b?c#d")]
-        {
-            ServiceSpec { readiness: Some(right), ..spec() }.checked().unwrap();
+        for right in [
+            tcp("localhost:1"),
+            tcp("[::1]:65535"),
+            http("http://127.0.0.1:8000"),
+            http("http://a/B?c#d"),
+            http("http://[::1]:80?a"),
+        ] {
+            let checked = ServiceSpec { readiness: Some(right.clone()), ..spec() }.checked().unwrap();
+            assert_eq!(checked.readiness, Some(right));
         }
         assert!(ServiceSpec { ready_interval_ms: 9, ..spec() }.checked().is_err());
         assert!(ServiceSpec { ready_timeout_seconds: 0, ..spec() }.checked().is_err());

@@ -43,7 +43,13 @@ pub fn screen(text: &str, size: WindowSize) -> String {
         emulator = Emulator::new(size, END_BYTES);
         unfinished = emulator.feed(end_of(text));
     }
-    emulator.screen() + unfinished
+    emulator.screen() + bracketed_paste(text) + unfinished
+}
+
+/// Turns bracketed paste on where the text has left it on, of which the emulator knows nothing.
+fn bracketed_paste(text: &str) -> &'static str {
+    const ON: &str = "\x1b[?2004h";
+    if text.rfind(ON) > text.rfind("\x1b[?2004l") { ON } else { "" }
 }
 
 fn end_of(text: &str) -> &str {

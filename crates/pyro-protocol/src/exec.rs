@@ -43,10 +43,11 @@ pub struct Exited {
     pub timed_out: bool,
     /// Microseconds from its start to its end, by the guest's clock.
     pub elapsed_us: u64,
-    /// Whether the guest killed it because it did not end by itself when it was asked to (`terminate`).
+    /// Whether the guest killed it, or something that it had started, because that did not end by itself when it was asked
+    /// to (`terminate`).
     pub killed: bool,
-    /// How many processes a contained command left behind, which the guest has killed. None are counted of a command that
-    /// was asked to end.
+    /// How many processes a contained command left behind that did not end soon by themselves, which the guest has killed.
+    /// None are counted of a command that was asked to end.
     pub left_behind: u32,
 }
 

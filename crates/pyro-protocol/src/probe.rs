@@ -3,6 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+mod address;
+
+pub use address::{Address, Unusable, Url};
+
 /// What is asked, and how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
@@ -26,12 +30,12 @@ pub enum Check {
     },
     /// Whether somebody accepts connections.
     Tcp {
-        /// `HOST:PORT`, as the guest reaches it.
+        /// `HOST:PORT`, as the guest reaches it: an [`Address`].
         address: String,
     },
     /// Whether a GET is answered with a status from 200 to 399.
     Http {
-        /// An `http` URL, as the guest reaches it.
+        /// An `http` URL, as the guest reaches it: a [`Url`].
         url: String,
     },
     /// Whether a line for `/bin/sh -c` exits with 0.

@@ -200,3 +200,28 @@ fn what_ends_under_a_service_is_told() {
     let folder = home.path("home/data/workspaces").join(&id).join("services");
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
 }
+
+#[test]
+fn what_cannot_be_sent_is_no_service() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    home.start(&id, "big", &[], "echo small; sleep 1000", 0);
+    home.service(&["stop", &id, "big"], 0);
+    let refused = home.start(&id, "big", &[], &format!("true # {}", "x".repeat(100_000)), 2);
+    assert_eq!(refused["error"]["kind"], "invalid_argument", "{refused}");
+    let before = home.service(&["status", &id, "big"], 0);
+    assert_eq!(
+        (&before["state"], &before["stop_reason"]),
+        (&"stopped".into(), &"sigterm".into()),
+        "{before}"
+    );
+    let refused = home.start(&id, "new", &[], &format!("true # {}", "x".repeat(100_000)), 2);
+    assert_eq!(refused["error"]["kind"], "invalid_argument", "{refused}");
+    assert_eq!(home.service(&["status", &id, "new"], 125)["error"]["kind"], "not_found");
+    assert_eq!(home.status(&id)["running_service_count"], 0);
+    // A probe that cannot be sent either makes no service wait for the end of its time.
+    let long = format!("true # {}", "x".repeat(100_000));
+    let refused = home.start(&id, "probed", &["--ready-command", &long], "sleep 1000", 125);
+    assert_eq!(refused["error"]["kind"], "service_failed", "{refused}");
+    assert_eq!(home.service(&["status", &id, "probed"], 0)["stop_reason"], "probe_failed");
+}

@@ -4,9 +4,13 @@ use crate::home::{Home, eventually};
 use crate::terminal::Terminal;
 use serde_json::Value;
 use std::process::Stdio;
+use std::time::Duration;
 
 /// What gives the terminal back: leaves the alternate screen, shows the cursor.
 const GIVEN_BACK: [&str; 2] = ["\x1b[?1049l", "\x1b[?25h"];
+
+/// As many keys wait on their way to a program that does not read, but not many more, and then none is seen any more.
+const FULL: usize = (64 + 256 + 56) * 1024;
 
 impl Home {
     /// `pyro workspace shell WORDS` with `--json`, which must end with this code.
@@ -109,6 +113,59 @@ fn somebody_sits_at_a_shell_and_leaves_it_running() {
     assert!(GIVEN_BACK.iter().all(|sequence| shown.contains(sequence)), "{shown:?}");
     assert!(terminal.is_as_it_was());
     assert_eq!(home.shell_state(&id, &shell), "running");
+}
+
+#[test]
+fn a_paste_of_any_length_arrives_whole() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let shell = home.open(&id);
+    let mut terminal = home.attach(&id, &shell, &[]);
+    eventually("its keys are the shell's", || !terminal.is_as_it_was());
+    let target = home.path("pasted");
+    // Every byte, except that half of the detach keys is never followed by the other.
+    let paste: Vec<u8> = (0..2_000_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .filter(|byte| *byte != 0x11)
+        .collect();
+    // It begins to read only after more has come than may wait.
+    terminal.press(
+        format!("stty raw -echo; echo ready-$((1 + 1)); sleep 3; head -c {} > '{}'; stty sane; echo got-$((2 + 2))\r", paste.len(), target.display()).as_bytes(),
+    );
+    terminal.wait_for("ready-2");
+    terminal.press(&paste);
+    terminal.wait_for("got-4");
+    assert!(std::fs::read(&target).unwrap() == paste, "what arrived is not what was pasted");
+    terminal.press(b"exit 5\r");
+    let (status, shown) = terminal.end();
+    assert_eq!(status.code(), Some(5), "{shown}");
+}
+
+#[test]
+fn somebody_leaves_a_shell_that_does_not_read() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let shell = home.open(&id);
+    let mut terminal = home.attach(&id, &shell, &[]);
+    eventually("its keys are the shell's", || !terminal.is_as_it_was());
+    terminal.press(b"stty raw -echo; echo ready-$((1 + 1)); sleep 1000\r");
+    terminal.wait_for("ready-2");
+    terminal.press(&vec![b'x'; FULL]);
+    // Longer than a call may take to type: nothing of it ends who only waits.
+    std::thread::sleep(Duration::from_secs(12));
+    terminal.press(b"\x10\x11");
+    let (status, shown) = terminal.end();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(shown.contains("detached"), "{shown}");
+    assert!(terminal.is_as_it_was());
+    assert_eq!(home.shell_state(&id, &shell), "running");
+    // The end of the shell ends who waits, too.
+    let mut terminal = home.attach(&id, &shell, &[]);
+    eventually("its keys are the shell's", || !terminal.is_as_it_was());
+    terminal.press(b"more");
+    assert_eq!(home.shell(&["close", &id, &shell], 0)["state"], "closed");
+    let (status, shown) = terminal.end();
+    assert!(shown.contains("state=closed"), "{status}: {shown}");
 }
 
 #[test]

@@ -32,6 +32,11 @@ fn what_can_be_no_service_is_refused_before_anything_else() {
     }
     refused(&["--ready-http", "https://localhost/"], "web", &["true"], "is not an http URL");
     refused(&["--ready-tcp", "8080"], "web", &["true"], "is not HOST:PORT");
+    refused(&["--ready-http", "http://localhost:99999/"], "web", &["true"], "its port is not 1 to 65535");
+    refused(&["--ready-http", "http://user@localhost/"], "web", &["true"], "it contains a user name");
+    for address in ["a:b:80", "::1:80"] {
+        refused(&["--ready-tcp", address], "web", &["true"], "is not HOST:PORT: it has more than one colon");
+    }
     refused(&["--ready-file", ""], "web", &["true"], "is not a path in the guest");
     refused(&["--ready-command", " "], "web", &["true"], "no command to probe with");
     refused(&["--ready-timeout-seconds", "0"], "web", &["true"], "ready_timeout_seconds is 0");

@@ -1,7 +1,7 @@
 //! Services that do not come to be: why is told with the probe's last answer and the end of their log, and nothing of
 //! them is left in the guest.
 
-use crate::home::{Home, report};
+use crate::home::{Home, report, signal, wait_until};
 use crate::workspace::Workspace;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -197,6 +197,32 @@ fn what_cannot_be_a_service_is_refused() {
                   close $c }'";
     let started = workspace.serve("web", &["--ready-http", "HTTP://127.0.0.1:7006?x#y"], script);
     assert_eq!(started["state"], "running", "{started:#}");
+    drop(workspace);
+    home.assert_nothing_left();
+}
+
+#[test]
+fn a_guest_that_does_not_answer_is_not_waited_for_without_end() {
+    let home = Home::new();
+    let workspace = home.workspace();
+    workspace.serve("before", &[], "sleep 1000");
+    let qemu = workspace.qemu();
+    signal(qemu, "STOP");
+    let errors = [
+        ("silent", workspace.serve_refused("silent", &["--ready-timeout-seconds", "1"], "true")),
+        ("before", workspace.refused(&["service", "stop"], &["before"])),
+    ];
+    for (name, error) in errors {
+        assert_eq!(error["kind"], "timeout", "{error:#}");
+        assert!(
+            error["message"].as_str().unwrap().contains(&format!("that the service `{name}`")),
+            "{error:#}"
+        );
+        assert!(error["hint"].as_str().unwrap().contains("pyro workspace delete"), "{error:#}");
+    }
+    signal(qemu, "CONT");
+    assert_eq!(workspace.service_in("before", "stopped")["stop_reason"], "sigterm");
+    wait_until("the other has ended", || workspace.service("silent")["state"] != "starting");
     drop(workspace);
     home.assert_nothing_left();
 }

@@ -133,6 +133,7 @@ fn a_stop_asks_first_and_then_ends_everything() {
     let workspace = home.workspace();
     check_obedient(&workspace);
     check_asked_once(&workspace);
+    check_wrapped(&workspace);
     check_deaf(&workspace);
     check_restart(&workspace);
     check_ends_by_itself(&workspace);
@@ -161,6 +162,15 @@ fn check_obedient(workspace: &Workspace<'_>) {
     let stopped = workspace.stop_service("plain");
     assert_eq!((&stopped["stop_reason"], &stopped["exit_code"]), (&json!("sigterm"), &json!(143)));
     assert_eq!(stopped["signal"], 15, "{stopped:#}");
+}
+
+/// Its wrapper ends at once, and the one that matters has its time all the same.
+fn check_wrapped(workspace: &Workspace<'_>) {
+    let program = "sh -c \"trap 'sleep 1; touch /tmp/tidy; exit' TERM; touch /tmp/wrapped; while :; do sleep 0.1; done\"";
+    workspace.serve("wrapped", &["--ready-file", "/tmp/wrapped"], &format!("{program}; true"));
+    let stopped = workspace.stop_service("wrapped");
+    assert_eq!(stopped["stop_reason"], "sigterm", "{stopped:#}");
+    workspace.sh("test -e /tmp/tidy");
 }
 
 /// To many programs a second request means that they must not tidy up.

@@ -83,7 +83,7 @@ fn check_interrupt(shell: &Shell<'_, '_>, seat: &Seat) {
 fn check_refusals(shell: &Shell<'_, '_>) {
     let ended = attach(shell, &["--read-only"]).output().unwrap();
     assert_eq!(ended.status.code(), Some(125), "{}", report(&ended));
-    assert!(report(&ended).contains("it is exited"), "{}", report(&ended));
+    assert!(report(&ended).contains("(exited)"), "{}", report(&ended));
     for more in [&[][..], &["--json"], &["--read-only", "--detach-keys", "alt-x"]] {
         let output = attach(shell, more).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{more:?}: {}", report(&output));

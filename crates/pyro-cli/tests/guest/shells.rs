@@ -147,7 +147,7 @@ fn check_exit(shell: &Shell<'_, '_>) {
     {
         let error = shell.refused(verb, more);
         assert_eq!(error["kind"], "wrong_state", "{verb}: {error:#}");
-        assert!(error["message"].as_str().unwrap().contains("it is exited"), "{verb}: {error:#}");
+        assert!(error["message"].as_str().unwrap().contains("(exited)"), "{verb}: {error:#}");
     }
     let closed = shell.done("close", &[]);
     assert_eq!((&closed["state"], &closed["exit_code"]), (&json!("closed"), &json!(3)), "{closed:#}");

@@ -1,6 +1,7 @@
 //! Whether a GET is answered, and well.
 
-use super::tcp::{self, Address};
+use super::tcp;
+use pyro_protocol::probe::Url;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::ops::RangeInclusive;
@@ -9,38 +10,14 @@ use std::time::Instant;
 /// The statuses of a service that is ready.
 const READY: RangeInclusive<u16> = 200..=399;
 
-/// A head whose first line has not come within so many bytes is no answer.
+/// A head whose first line has not come within so many bytes is no answer. One that is skipped has to end within them.
 const MAX_HEAD: usize = 8192;
 
-/// An `http` URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Url {
-    address: Address,
-    /// Host and port as they were given.
-    authority: String,
-    /// Path and query.
-    target: String,
-}
+/// As many answers are skipped until the one that counts has to come.
+const MAX_SKIPPED: usize = 16;
 
-impl Url {
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("the URL `{text}` {what}");
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("contains something that has to be percent-encoded"));
-        }
-        let rest = text.strip_prefix("http://").ok_or_else(|| wrong("does not begin with `http://`"))?;
-        let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
-        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(wrong("contains a user name"));
-        }
-        let address = Address::parse_or(authority, Some(80)).map_err(|_| wrong("names no host"))?;
-        let slash = if target.starts_with('/') { "" } else { "/" };
-        Ok(Self { address, authority: authority.into(), target: format!("{slash}{target}") })
-    }
-}
+/// What an upgrade is answered with, which nobody asked for: no HTTP follows it, so that it cannot be skipped.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// Asks for it. An error is the answer of a service that is not ready.
 pub(super) fn get(url: &Url, deadline: Instant) -> Result<(), String> {
@@ -61,6 +38,11 @@ struct Status {
 }
 
 impl Status {
+    /// Whether another answer follows, which is the one to the request: `100 Continue`, `103 Early Hints`.
+    fn is_interim(&self) -> bool {
+        (100..=199).contains(&self.code) && self.code != SWITCHING_PROTOCOLS
+    }
+
     fn judge(self) -> Result<(), String> {
         if READY.contains(&self.code) {
             return Ok(());
@@ -78,36 +60,75 @@ fn status(stream: &mut TcpStream, url: &Url, deadline: Instant) -> io::Result<Op
     );
     stream.set_write_timeout(Some(left(deadline)?))?;
     stream.write_all(request.as_bytes())?;
-    let (mut head, mut piece) = (Vec::new(), [0; 1024]);
-    while head.len() < MAX_HEAD {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        let n_bytes = match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(n_bytes) => n_bytes,
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        head.extend_from_slice(&piece[..n_bytes]);
-        match parsed(&head) {
-            Ok(None) => {}
-            Ok(status) => return Ok(status),
-            Err(_) => break,
+    let (mut bytes, mut skipped) = (Vec::new(), None);
+    for _ in 0..=MAX_SKIPPED {
+        match head(stream, &mut bytes, deadline)? {
+            Some(Head { status, length: Some(length) }) => {
+                bytes.drain(..length);
+                skipped = Some(status);
+            }
+            Some(Head { status, length: None }) => return Ok(Some(status)),
+            None => break,
         }
     }
-    Ok(None)
+    Ok(skipped) // what came last says more than that nothing followed
+}
+
+/// Reads until there is a head, after what was read before. `None` where none comes.
+fn head(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> io::Result<Option<Head>> {
+    loop {
+        match parsed(bytes) {
+            Ok(None) if bytes.len() < MAX_HEAD => {}
+            Ok(head) => return Ok(head),
+            Err(_) => return Ok(None),
+        }
+        if !read(stream, bytes, deadline)? {
+            return Ok(None);
+        }
+    }
+}
+
+/// Waits for more of the answer. Gives whether there was any.
+fn read(stream: &mut TcpStream, bytes: &mut Vec<u8>, deadline: Instant) -> io::Result<bool> {
+    let mut piece = [0; 1024];
+    loop {
+        stream.set_read_timeout(Some(left(deadline)?))?;
+        match stream.read(&mut piece) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            n_bytes => {
+                let n_bytes = n_bytes?;
+                bytes.extend_from_slice(&piece[..n_bytes]);
+                return Ok(n_bytes > 0);
+            }
+        }
+    }
 }
 
 fn left(deadline: Instant) -> io::Result<std::time::Duration> {
     tcp::remaining(deadline).ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-/// The status, once it is there. The rest of the head does not matter.
-fn parsed(head: &[u8]) -> Result<Option<Status>, httparse::Error> {
+/// What begins an answer.
+struct Head {
+    status: Status,
+    /// How long it is, where another one follows.
+    length: Option<usize>,
+}
+
+/// The head, once enough of it is there: of one that counts, the status, as the rest does not matter.
+fn parsed(bytes: &[u8]) -> Result<Option<Head>, httparse::Error> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
-    let outcome = response.parse(head);
-    match (response.code, response.reason) {
-        (Some(code), Some(reason)) => Ok(Some(Status { code, reason: reason.into() })),
-        _ => outcome.map(|_| None),
+    let outcome = response.parse(bytes);
+    let (Some(code), Some(reason)) = (response.code, response.reason) else {
+        return outcome.map(|_| None);
+    };
+    let status = Status { code, reason: reason.into() };
+    if !status.is_interim() {
+        return Ok(Some(Head { status, length: None }));
+    }
+    match outcome? {
+        httparse::Status::Complete(length) => Ok(Some(Head { status, length: Some(length) })),
+        httparse::Status::Partial => Ok(None),
     }
 }

@@ -9,16 +9,14 @@ mod http;
 mod tcp;
 
 use crate::hex;
-use http::Url;
 use pyro_protocol::message;
-use pyro_protocol::probe::{Check, MAX_ANSWER, Probe};
+use pyro_protocol::probe::{Address, Check, MAX_ANSWER, Probe, Url};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
-use tcp::Address;
 
 /// The first argument of a process that is to probe.
 pub const ARGUMENT: &str = "probe";
@@ -50,9 +48,17 @@ fn validate(probe: &Probe) -> Result<(), String> {
             Err("the probe contains a zero byte".into())
         }
         Check::File { .. } | Check::Command { .. } => Ok(()),
-        Check::Tcp { address } => Address::parse(address).map(drop),
-        Check::Http { url } => Url::parse(url).map(drop),
+        Check::Tcp { address } => parsed_address(address).map(drop),
+        Check::Http { url } => parsed_url(url).map(drop),
     }
+}
+
+fn parsed_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|why| format!("`{text}` is no HOST:PORT: {why}"))
+}
+
+fn parsed_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|why| format!("`{text}` is no http URL: {why}"))
 }
 
 /// Probes as the only work of this process: prints each answer that is not the one before, and ends when it is that the
@@ -91,8 +97,8 @@ fn first_pause(check: &Check) -> Duration {
 fn ask(probe: &Probe) -> Result<(), String> {
     match &probe.check {
         Check::File { path } => look_for(path),
-        Check::Tcp { address } => tcp::connect(&Address::parse(address)?, tcp::deadline()).map(drop),
-        Check::Http { url } => http::get(&Url::parse(url)?, tcp::deadline()),
+        Check::Tcp { address } => tcp::connect(&parsed_address(address)?, tcp::deadline()).map(drop),
+        Check::Http { url } => http::get(&parsed_url(url)?, tcp::deadline()),
         Check::Command { command } => command::run(command, &probe.cwd, command::LIMIT),
     }
 }

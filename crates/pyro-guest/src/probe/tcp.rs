@@ -1,6 +1,7 @@
 //! Whether somebody accepts connections.
 
 use super::words;
+use pyro_protocol::probe::Address;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -11,46 +12,6 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// When a question that is asked now has no answer.
 pub(super) fn deadline() -> Instant {
     Instant::now() + LIMIT
-}
-
-/// `HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    /// A name or an address, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-impl Address {
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        Self::parse_or(text, None)
-    }
-
-    /// An address whose port may be missing.
-    pub(super) fn parse_or(text: &str, default_port: Option<u16>) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no HOST:PORT");
-        let (host, port) = match text.strip_prefix('[') {
-            Some(rest) => {
-                let (host, rest) = rest.split_once(']').ok_or_else(wrong)?;
-                host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
-                (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or_else(wrong)?) })
-            }
-            None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
-        };
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"[]/?#@\\".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_plain) {
-            return Err(wrong());
-        }
-        let port = match port {
-            Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok(),
-            Some(_) => None,
-            None => default_port,
-        };
-        let port = port.filter(|port| *port > 0).ok_or_else(wrong)?;
-        Ok(Self { host: host.into(), port })
-    }
 }
 
 /// Connects to the first of its addresses that takes a connection.

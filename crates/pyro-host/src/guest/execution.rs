@@ -62,7 +62,8 @@ pub struct Execution {
 fn remedy(failure: ExecFailure) -> &'static str {
     match failure {
         ExecFailure::NotFound => {
-            "check the spelling, or take an environment that has it: `pyro env list`, `pyro env inspect NAME --json`"
+            "check the spelling of the program and of its directory, or take an environment that has it: `pyro env list`, \
+             `pyro env inspect NAME --json`"
         }
         ExecFailure::NotExecutable => "name a program, or run a script through its interpreter: `sh FILE`",
         ExecFailure::NoResources => "give the machine more memory, or run fewer commands at a time",

@@ -86,8 +86,9 @@ impl<T: Serialize + DeserializeOwned> Records<T> {
 }
 
 fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > MAX_BYTES {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is too long to be one of ours"));
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > MAX_BYTES {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no file of ours"));
     }
     fs::read(path)
 }

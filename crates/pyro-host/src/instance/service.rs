@@ -172,6 +172,14 @@ impl Services {
         self.records.write(record.service_name.as_str(), record)
     }
 
+    /// Deletes one with what it printed.
+    ///
+    /// # Errors
+    /// `io`.
+    pub fn delete(&self, name: &ServiceName) -> Result<()> {
+        self.records.delete(name.as_str())
+    }
+
     /// What one printed, as far as it is kept. Positions count bytes.
     pub fn log(&self, name: &ServiceName, channel: OutputChannel) -> OutputLog {
         let prefix = match channel {

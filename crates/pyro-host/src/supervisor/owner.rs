@@ -43,6 +43,9 @@ const ROOM_BYTES: u64 = 64 * 1024 * 1024;
 /// How long after the last command the guest is told to write what it holds to its disk.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
+/// The same after a service or a shell printed something, which may go on for ever.
+const FLUSH_AFTER_PRINT: Duration = Duration::from_secs(5);
+
 /// The longest order.
 const MAX_ORDER: u64 = 64 * 1024;
 
@@ -385,8 +388,10 @@ async fn hung_up(lifeline: &mut UnixStream) {
 /// is not lost then when QEMU is killed.
 async fn flush_after_commands(shared: Arc<Shared>) {
     loop {
-        shared.written.notified().await;
-        tokio::time::sleep(FLUSH_AFTER).await;
+        tokio::select! {
+            () = shared.written.notified() => tokio::time::sleep(FLUSH_AFTER).await,
+            () = shared.printed.notified() => tokio::time::sleep(FLUSH_AFTER_PRINT).await,
+        }
         if *shared.phase.borrow() == Phase::Running
             && let Err(error) = relay::alone(&shared, Task::Flush).await
         {

@@ -25,6 +25,7 @@ use std::time::Duration;
 use task::Task;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// How long a service may take to end when it is asked to, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -34,6 +35,9 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 
 /// As many may run in one workspace.
 const MAX_RUNNING: usize = 64;
+
+/// So many records of services that have ended are kept.
+const MAX_ENDED: usize = 256;
 
 /// Who wants a service stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +67,10 @@ impl Handle {
         self.record.borrow().state.is_alive()
     }
 
-    /// Has it end, and waits for that.
-    async fn end(mut self, stop: Stop) -> Result<ServiceRecord> {
-        let late = || Error::new(ErrorKind::Timeout, "the guest does not say that the service has ended");
-        let _ = self.stop.send(stop); // it has ended already
-        let ended = self.record.wait_for(|record| !record.state.is_alive());
-        match tokio::time::timeout(GRACE + KILL_LIMIT, ended).await {
-            Ok(Ok(record)) => Ok(record.clone()),
-            Ok(Err(_)) | Err(_) => Err(late()),
-        }
+    /// Waits until it has ended. `None` when nobody is left who could say so.
+    async fn ended(mut self) -> Option<ServiceRecord> {
+        let ended = self.record.wait_for(|record| !record.state.is_alive()).await;
+        ended.ok().map(|record| record.clone())
     }
 }
 
@@ -96,10 +95,13 @@ impl ServiceTable {
         for handle in &alive {
             let _ = handle.stop.send(Stop::Workspace);
         }
-        for handle in alive {
-            if let Err(error) = handle.end(Stop::Workspace).await {
-                tracing::warn!("{}", error.chain().join(": "));
+        let ended = async {
+            for handle in alive {
+                handle.ended().await;
             }
+        };
+        if timeout(GRACE + KILL_LIMIT, ended).await.is_err() {
+            tracing::warn!("the guest does not say that its services have ended");
         }
     }
 
@@ -120,8 +122,7 @@ pub(super) async fn start(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<Val
     shared.guest()?;
     let started = begin(shared, spec)?;
     shared.touch();
-    let lost = |_| Error::new(ErrorKind::WrongState, "the workspace ended while the service was started");
-    reply(&started.await.map_err(lost)??)
+    reply(&started.await.map_err(|_| shared.ended())??)
 }
 
 /// Claims the name and has the service live. No other start of the name comes in between.
@@ -140,6 +141,7 @@ fn begin(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<oneshot::Receiver<Re
         let message = format!("{MAX_RUNNING} services run in the workspace, which is as many as may");
         return Err(Error::new(ErrorKind::LimitReached, message).with_hint("stop one that is not needed"));
     }
+    make_room(shared, &mut started, &spec.name)?;
     let (stop, stops) = mpsc::unbounded_channel();
     let (ready, started_it) = oneshot::channel();
     let name = spec.name.clone();
@@ -151,16 +153,38 @@ fn begin(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<oneshot::Receiver<Re
     Ok(started_it)
 }
 
+/// Removes the records of the oldest that have ended where a new name would be one too many.
+fn make_room(shared: &Shared, started: &mut BTreeMap<ServiceName, Handle>, name: &ServiceName) -> Result<()> {
+    let services = shared.instance.services();
+    let mut ended = services.names();
+    ended.retain(|other| other != name && !started.get(other).is_some_and(Handle::is_alive));
+    if ended.len() < MAX_ENDED {
+        return Ok(());
+    }
+    let begun = |name: &ServiceName| services.read(name, true).map_or(0.0, |record| record.started_at);
+    let mut ended: Vec<(f64, ServiceName)> = ended.into_iter().map(|name| (begun(&name), name)).collect();
+    ended.sort_by(|a, b| b.0.total_cmp(&a.0));
+    for (_, oldest) in ended.iter().skip(MAX_ENDED - 1) {
+        started.remove(oldest);
+        services.delete(oldest)?;
+    }
+    Ok(())
+}
+
 /// Stops a service. One that has ended stays as it is.
-pub(super) async fn stop(shared: &Shared, name: &ServiceName) -> Result<Value> {
-    let record = match shared.services.alive(name) {
-        Some(handle) => {
-            shared.touch();
-            handle.end(Stop::Service).await?
-        }
-        None => shared.instance.services().read(name, true)?,
+pub(super) async fn stop(shared: &Arc<Shared>, name: &ServiceName) -> Result<Value> {
+    let Some(handle) = shared.services.alive(name) else {
+        // Whatever its record says, it does not run: this supervisor has not started it.
+        return reply(&match shared.services.record(name) {
+            Some(record) => record,
+            None => shared.instance.services().read(name, false)?,
+        });
     };
-    reply(&record)
+    shared.touch();
+    let _ = handle.stop.send(Stop::Service); // it ends just now
+    let late = |_| shared.silent(format!("the guest does not say that the service `{name}` has ended"));
+    let ended = timeout(GRACE + KILL_LIMIT, handle.ended()).await.map_err(late)?;
+    reply(&ended.ok_or_else(|| shared.ended())?)
 }
 
 fn reply(record: &ServiceRecord) -> Result<Value> {
@@ -172,7 +196,7 @@ fn reply(record: &ServiceRecord) -> Result<Value> {
 impl Shared {
     /// A service is in another way than before: to be recorded, and told to those who follow it.
     fn service_changed(self: &Arc<Self>, name: &ServiceName) {
-        self.keep(Topic::Service(name.clone()), {
+        self.keep_latest(Topic::Service(name.clone()), {
             let name = name.clone();
             move |shared| match shared.services.record(&name) {
                 Some(record) => shared.instance.services().write(&record),

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guest::Connection;
 use crate::instance::{Instance, InstanceKind, InstanceRecord};
 use crate::vm::machine::PauseReason;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -55,8 +56,12 @@ pub(super) struct Shared {
     pub(super) shells: ShellTable,
     next_sequence: AtomicU64,
     pub(super) wishes: mpsc::Sender<Wish>,
+    /// Records that could not be written yet.
+    unkept: Mutex<BTreeSet<Topic>>,
     /// Somebody wrote files in the guest: they should reach its disk soon.
     pub(super) written: tokio::sync::Notify,
+    /// Something that stays in the guest printed, and may have written files too.
+    pub(super) printed: tokio::sync::Notify,
 }
 
 /// How long an owner may take to find out why a guest is gone.
@@ -81,7 +86,9 @@ impl Shared {
             shells: ShellTable::default(),
             next_sequence: AtomicU64::new(last + 1),
             wishes,
+            unkept: Mutex::default(),
             written: tokio::sync::Notify::new(),
+            printed: tokio::sync::Notify::new(),
         }
     }
 
@@ -97,7 +104,8 @@ impl Shared {
         }
     }
 
-    /// Writes a record, and tells those who follow it. What the host has no room for is written as soon as it has.
+    /// Writes a record, and tells those who follow it. One that cannot be written now, as for want of room, is written as
+    /// soon as it can be.
     pub(super) fn keep(
         self: &Arc<Self>,
         topic: Topic,
@@ -110,19 +118,44 @@ impl Shared {
         self.topics.changed(&topic);
         let Err(error) = written else { return };
         tracing::warn!("{}", error.chain().join(": "));
-        if !is_for_want_of_room(&error) {
-            return;
-        }
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(KEEP_AGAIN).await;
                 let is_over = matches!(*shared.phase.borrow(), Phase::Ending { .. });
-                if is_over || !write(&shared).is_err_and(|error| is_for_want_of_room(&error)) {
+                if is_over || write(&shared).is_ok() {
                     return shared.topics.changed(&topic);
                 }
             }
         });
+    }
+
+    /// The same of a record that is written anew each time: one that waits to be written is so with what is true then.
+    pub(super) fn keep_latest(
+        self: &Arc<Self>,
+        topic: Topic,
+        write: impl Fn(&Self) -> Result<()> + Send + 'static,
+    ) {
+        if self.is_gone() {
+            return;
+        }
+        let waits = !self.unkept().insert(topic.clone());
+        if waits {
+            // Whoever waits to write it may have given up, since the machine is ending.
+            if write(self).is_ok() {
+                self.unkept().remove(&topic);
+            }
+            return self.topics.changed(&topic);
+        }
+        self.keep(topic.clone(), move |shared| {
+            write(shared)?;
+            shared.unkept().remove(&topic);
+            Ok(())
+        });
+    }
+
+    fn unkept(&self) -> MutexGuard<'_, BTreeSet<Topic>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of the next command.
@@ -168,6 +201,19 @@ impl Shared {
             return error;
         }
         tokio::time::timeout(REASON_LIMIT, self.interrupted()).await.unwrap_or(error)
+    }
+
+    /// The error of who waits for a guest that says nothing.
+    pub(super) fn silent(&self, what: impl Into<String>) -> Error {
+        let id = &self.instance.id;
+        Error::new(ErrorKind::Timeout, what).with_hint(format!(
+            "its machine may be stuck, or very busy: try again, or end it with `pyro workspace delete {id}`"
+        ))
+    }
+
+    /// The error of what cannot be done any more.
+    pub(super) fn ended(&self) -> Error {
+        self.unavailable(&self.phase.borrow())
     }
 
     /// Whether its files are being deleted: nothing may be written to its folder any more.
@@ -216,10 +262,4 @@ impl Shared {
             }
         }
     }
-}
-
-fn is_for_want_of_room(error: &Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| matches!(error.kind(), StorageFull | QuotaExceeded))
 }

@@ -21,11 +21,12 @@ use super::shared::Shared;
 use super::wire::Kind;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::guest::{ExecNotStarted, StdinSender};
-use crate::instance::{ShellRecord, ShellState};
+use crate::instance::{ShellRecord, ShellState, Shells};
 use crate::shell::{ShellId, ShellSignal, ShellSpec, checked_size};
 use pyro_protocol::exec::{ExecFailure, WindowSize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use task::{GRACE, Opened, Task, View};
@@ -63,6 +64,8 @@ enum Wish {
 #[derive(Debug, Default)]
 pub(super) struct ShellTable {
     opened: Mutex<BTreeMap<ShellId, Arc<Handle>>>,
+    /// How many are being opened.
+    opening: AtomicUsize,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -93,7 +96,10 @@ impl Handle {
         let late = |_| {
             let id = self.record().shell_id;
             Error::new(ErrorKind::Timeout, format!("what runs in the shell `{id}` does not read its input, which is full"))
-                .with_hint("some of it may have been taken; wait for the program, or interrupt it: shell signal … --signal INT")
+                .with_hint(format!(
+                    "some of this may have been taken; wait for the program, or interrupt it (`pyro workspace shell signal ID {id} \
+                     --signal INT`) and clear the line with --input $'\\x15'"
+                ))
         };
         self.touch();
         let typing = async { self.input.lock().await.send(bytes).await };
@@ -108,13 +114,13 @@ impl Handle {
     }
 
     /// Ends it, and waits for that.
-    async fn end(&self) -> Result<ShellRecord> {
-        let late = || "the guest does not say that the shell has ended".to_owned();
+    async fn end(&self, shared: &Shared) -> Result<ShellRecord> {
         let _ = self.wishes.send(Wish::Close); // it has ended already
         let mut view = self.view.subscribe();
         let ended = view.wait_for(|view| view.record.state != ShellState::Running);
-        let ended = timeout(GRACE + KILL_LIMIT, ended).await.failing(ErrorKind::Timeout, late)?;
-        Ok(ended.failing(ErrorKind::Timeout, late)?.record.clone())
+        let late = |_| shared.silent("the guest does not say that the shell has ended");
+        let ended = timeout(GRACE + KILL_LIMIT, ended).await.map_err(late)?;
+        ended.map(|view| view.record.clone()).map_err(|_| shared.ended())
     }
 }
 
@@ -138,10 +144,14 @@ impl ShellTable {
         for handle in &running {
             let _ = handle.wishes.send(Wish::Close);
         }
-        for handle in running {
-            if let Err(error) = handle.end().await {
-                tracing::warn!("{}", error.chain().join(": "));
+        let ended = async {
+            for handle in running {
+                let _ =
+                    handle.view.subscribe().wait_for(|view| view.record.state != ShellState::Running).await;
             }
+        };
+        if timeout(GRACE + KILL_LIMIT, ended).await.is_err() {
+            tracing::warn!("the guest does not say that its shells have ended");
         }
     }
 
@@ -161,14 +171,41 @@ impl ShellTable {
 /// Opens a shell.
 pub(super) async fn open(shared: &Arc<Shared>, spec: ShellSpec) -> Result<Value> {
     let spec = spec.checked()?;
-    make_room(shared)?;
+    let place = Place::take(&shared.shells)?;
     let Opened { task, input, wishes, view } = start(shared, &spec).await?;
     let handle = Arc::new(Handle { wishes, view, input: tokio::sync::Mutex::new(input) });
     shared.shells.opened().insert(handle.record().shell_id, Arc::clone(&handle));
     shared.shells.spawn(task);
+    drop(place);
     shared.touch();
+    remove_oldest(shared)?;
     handle.prompted().await;
-    reply(&handle.record())
+    match handle.record() {
+        record if record.state == ShellState::Failed => Err(shared.ended()),
+        record => reply(&record),
+    }
+}
+
+/// A place for a shell that is being opened.
+struct Place<'a>(&'a ShellTable);
+
+impl<'a> Place<'a> {
+    fn take(table: &'a ShellTable) -> Result<Self> {
+        let n_running = table.opened().values().filter(|handle| handle.is_running()).count();
+        if n_running + table.opening.load(Ordering::Relaxed) >= MAX_SHELLS {
+            let message = format!("{MAX_SHELLS} shells run in the workspace, which is as many as may");
+            return Err(Error::new(ErrorKind::LimitReached, message)
+                .with_hint("close one that is not needed: `pyro workspace shell list ID` shows them"));
+        }
+        table.opening.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(table))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.opening.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 async fn start(shared: &Arc<Shared>, spec: &ShellSpec) -> Result<Opened> {
@@ -187,24 +224,24 @@ fn is_not_there(error: &Error) -> bool {
     source.is_some_and(|source| source.failure == ExecFailure::NotFound)
 }
 
-/// Removes the oldest that has ended where there are too many.
-fn make_room(shared: &Shared) -> Result<()> {
+/// Removes the oldest of those that have ended, where there are too many.
+fn remove_oldest(shared: &Shared) -> Result<()> {
     let shells = shared.instance.shells();
     let ids = shells.ids();
-    if ids.len() < MAX_SHELLS {
-        return Ok(());
+    let Some(too_many) = ids.len().checked_sub(MAX_SHELLS).filter(|&n| n > 0) else { return Ok(()) };
+    let is_running = |id: &ShellId| shared.shells.opened().get(id).is_some_and(|handle| handle.is_running());
+    let ended = ids.into_iter().filter(|id| !is_running(id));
+    let mut ended: Vec<(f64, ShellId)> = ended.map(|id| (opened_at(&shells, &id), id)).collect();
+    ended.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, oldest) in ended.iter().take(too_many) {
+        shared.shells.opened().remove(oldest);
+        shells.delete(oldest)?;
     }
-    let ended = ids.iter().filter_map(|id| shells.read(id, true).ok());
-    let ended = ended.filter(|record| record.state != ShellState::Running);
-    let oldest = ended.min_by(|a, b| a.started_at.total_cmp(&b.started_at)).ok_or_else(|| {
-        Error::new(
-            ErrorKind::LimitReached,
-            format!("{MAX_SHELLS} shells run in the workspace, which is as many as may"),
-        )
-        .with_hint("close one that is not needed: `pyro workspace shell list ID` shows them")
-    })?;
-    shared.shells.opened().remove(&oldest.shell_id);
-    shells.delete(&oldest.shell_id)
+    Ok(())
+}
+
+fn opened_at(shells: &Shells, id: &ShellId) -> f64 {
+    shells.read(id, true).map_or(0.0, |record| record.started_at)
 }
 
 /// Types what the client sends.
@@ -286,7 +323,7 @@ pub(super) async fn close(shared: &Arc<Shared>, id: &ShellId) -> Result<Value> {
     let record = match opened {
         Some(handle) if handle.is_running() => {
             shared.touch();
-            handle.end().await?
+            handle.end(shared).await?
         }
         Some(handle) => handle.record(),
         None => shared.instance.shells().read(id, true)?,
@@ -318,7 +355,7 @@ fn running(shared: &Shared, id: &ShellId) -> Result<Arc<Handle>> {
 }
 
 fn has_ended(record: &ShellRecord) -> Error {
-    let message = format!("the shell `{}` has ended: it is {}", record.shell_id, record.state.name());
+    let message = format!("the shell `{}` has ended ({})", record.shell_id, record.state.name());
     let error = Error::new(ErrorKind::WrongState, message)
         .with_hint("what it showed can still be read; open another: pyro workspace shell open ID");
     match &record.failure {
@@ -334,7 +371,7 @@ fn reply(record: &ShellRecord) -> Result<Value> {
 impl Shared {
     /// A shell is in another way than before: to be recorded, and told to those who follow it.
     fn shell_changed(self: &Arc<Self>, id: &ShellId) {
-        self.keep(Topic::Shell(id.clone()), {
+        self.keep_latest(Topic::Shell(id.clone()), {
             let id = id.clone();
             move |shared| match shared.shells.record(&id) {
                 Some(record) => shared.instance.shells().write(&record),

@@ -9,7 +9,7 @@
 //!   message {version, operation}   ->
 //!                                  <-   message started            (exec)
 //!   stdin, end of stdin            ->
-//!                                  <-   credit                     (exec: as much more as was taken)
+//!                                  <-   credit                     (exec, attach: as much more as was taken)
 //!                                  <-   stdout, stderr
 //!                                  <-   message done | failed      the last frame
 //! ```

@@ -29,7 +29,7 @@ pub struct ShellStatus {
     pub workspace_id: String,
     /// Its id.
     pub shell_id: ShellId,
-    /// Where it began.
+    /// Where it began. Empty where the record is damaged: then `failure` says so, and all but the ids is unknown.
     pub cwd: String,
     /// Columns of its terminal.
     pub cols: u16,
@@ -92,7 +92,7 @@ impl Workspaces {
         Ok(ShellStatus::of(id, self.ask(id, operation).await?))
     }
 
-    /// All shells of a workspace, the oldest first. One whose record cannot be read is left out.
+    /// All shells of a workspace, the oldest first. One whose record cannot be read says so, before the others.
     ///
     /// # Errors
     /// `not_found`.
@@ -182,7 +182,7 @@ impl Workspaces {
         if status.state == ShellState::Running {
             return Ok(status);
         }
-        let message = format!("the shell `{shell}` does not run any more, it is {}", status.state.name());
+        let message = format!("the shell `{shell}` has ended ({})", status.state.name());
         let error = Error::new(ErrorKind::WrongState, message);
         let error = match status.failure {
             Some(failure) => error.with_source(failure),
@@ -208,17 +208,31 @@ impl ShellStatus {
             failure: record.failure,
         }
     }
+    /// One of which only the id is known.
+    fn damaged(id: &str, shell_id: ShellId, error: &Error) -> Self {
+        Self {
+            workspace_id: id.to_owned(),
+            shell_id,
+            cwd: String::new(),
+            cols: 0,
+            rows: 0,
+            state: ShellState::Failed,
+            started_at: 0.0,
+            ended_at: None,
+            exit_code: None,
+            failure: Some(error.chain().join(": ")),
+        }
+    }
 }
 
-/// All shells of a workspace, the oldest first.
+/// All shells of a workspace, the oldest first: what is damaged is one of them.
 fn shells_of(instance: &Instance, is_owned: bool) -> Vec<ShellStatus> {
-    let shells = instance.shells();
-    let status = |id: ShellId| match shells.read(&id, is_owned) {
-        Ok(record) => Some(ShellStatus::of(instance.id.as_str(), record)),
-        Err(error) => {
-            tracing::warn!("{}", error.chain().join(": "));
-            None
-        }
+    let (id, shells) = (instance.id.as_str(), instance.shells());
+    let status = |shell: ShellId| match shells.read(&shell, is_owned) {
+        Ok(record) => Some(ShellStatus::of(id, record)),
+        // It went after its id was read.
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => Some(ShellStatus::damaged(id, shell, &error)),
     };
     let mut statuses: Vec<ShellStatus> = shells.ids().into_iter().filter_map(status).collect();
     statuses.sort_by(|a, b| a.started_at.total_cmp(&b.started_at).then_with(|| a.shell_id.cmp(&b.shell_id)));

@@ -99,7 +99,7 @@ async fn to_kill_it_kills_all_of_it() {
     opened.await;
     execution.terminate(SIGKILL, Duration::ZERO).unwrap();
     let exited = end(&mut execution).await;
-    assert_eq!((exited.signal, exited.killed, exited.left_behind), (Some(SIGKILL), false, 0));
+    assert_eq!((exited.signal, exited.killed, exited.left_behind), (Some(SIGKILL), true, 0));
     closed.await;
     guest.stop();
 }
@@ -184,7 +184,8 @@ async fn one_that_is_stopped_gets_to_know() {
 #[tokio::test]
 async fn the_rest_ends_with_the_main_process_and_is_not_counted() {
     let guest = Guest::start();
-    for is_contained in [false, true] {
+    // What is contained has its time, whatever the main process does.
+    for (is_contained, grace) in [(false, LONG), (true, SHORT)] {
         let fifo = Fifo::new();
         let (opened, closed) = fifo.opened_and_closed();
         let path = fifo.path.display();
@@ -194,11 +195,42 @@ async fn the_rest_ends_with_the_main_process_and_is_not_counted() {
         let exec = Exec { contained: is_contained, ..shell(&script) };
         let mut execution = guest.connection.exec(exec).unwrap();
         opened.await;
-        execution.terminate(SIGTERM, LONG).unwrap();
+        execution.terminate(SIGTERM, grace).unwrap();
         let exited = end(&mut execution).await;
-        assert_eq!((exited.code, exited.killed, exited.left_behind), (Some(0), false, 0));
+        assert_eq!((exited.code, exited.killed, exited.left_behind), (Some(0), is_contained, 0));
         closed.await;
     }
+    guest.stop();
+}
+
+#[tokio::test]
+async fn who_is_asked_to_end_has_its_time_though_its_wrapper_ends_at_once() {
+    let guest = Guest::start();
+    let program =
+        "sh -c \"trap 'sleep 0.5; echo tidied up; exit' TERM; echo ready; while :; do sleep 0.01; done\"";
+    for script in [format!("{program}; true"), format!("{program} | cat"), format!("{program} & wait")] {
+        let mut execution = guest.connection.exec(contained(&script)).unwrap();
+        ready(&mut execution).await;
+        execution.terminate(SIGTERM, LONG).unwrap();
+        let output = within(crate::guest::finish(&mut execution)).await;
+        let (exited, is_piped) = (&output.exited, script.ends_with("cat"));
+        // `cat` ends at once, and with it whoever would read the last words.
+        assert!(is_piped || output.text().ends_with("tidied up\n"), "{script}: {output:?}");
+        assert!(
+            exited.elapsed_us < 60_000_000 && !exited.killed && exited.left_behind == 0,
+            "{script}: {output:?}"
+        );
+    }
+    guest.stop();
+}
+
+#[tokio::test]
+async fn what_ends_soon_after_the_main_process_was_not_left_behind() {
+    let guest = Guest::start();
+    let mut execution = guest.connection.exec(contained("(sleep 0.05; echo last words) & exit 3")).unwrap();
+    let output = within(crate::guest::finish(&mut execution)).await;
+    assert_eq!((output.text(), output.exited.code), ("last words\n", Some(3)), "{output:?}");
+    assert_eq!(output.exited.left_behind, 0);
     guest.stop();
 }
 

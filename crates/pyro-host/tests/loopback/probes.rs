@@ -119,11 +119,11 @@ fn unused_address() -> String {
 async fn a_server_that_gets_ready() {
     let agent = Agent::start();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/health?full", listener.local_addr().unwrap());
+    let url = format!("HTTP://{}/health?full#part", listener.local_addr().unwrap());
     let serving = std::thread::spawn(move || {
-        for status in
-            ["503 Service Unavailable", "503 Service Unavailable", "404 Not Found", "204 No Content"]
-        {
+        let busy = "503 Service Unavailable";
+        let early = "103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 204 No Content";
+        for status in [busy, busy, "404 Not Found", early] {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 1000];
             let n_bytes = stream.read(&mut request).unwrap();
@@ -181,7 +181,10 @@ async fn what_could_never_be_ready_is_refused() {
     for check in [
         Check::File { path: "relative".into() },
         Check::Tcp { address: "8080".into() },
+        Check::Tcp { address: "a:b:80".into() },
+        Check::Tcp { address: "::1:80".into() },
         Check::Http { url: "https://localhost/".into() },
+        Check::Http { url: "http://localhost:99999/".into() },
     ] {
         let error = within(agent.probe(check).next()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ExecNotStarted);

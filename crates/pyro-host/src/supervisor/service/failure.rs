@@ -13,24 +13,33 @@ const TAIL_BYTES: u64 = 8 * 1024;
 pub(super) fn of(record: &ServiceRecord, answer: Option<&str>, instance: &Instance) -> Error {
     let (name, id) = (&record.service_name, &instance.id);
     let (kind, what) = match record.stop_reason {
-        Some(StopReason::ReadinessTimeout) => (ErrorKind::Timeout, "was not ready in time, and was stopped"),
+        Some(StopReason::ReadinessTimeout) => (ErrorKind::Timeout, "did not become ready, and was stopped"),
         Some(StopReason::ProbeFailed) => (ErrorKind::ServiceFailed, "could not be probed, and was stopped"),
-        Some(StopReason::ProcessExitedBeforeReady) => (ErrorKind::ServiceFailed, "ended before it was ready"),
+        Some(StopReason::ProcessExitedBeforeReady) => (ErrorKind::ServiceFailed, "did not become ready"),
         Some(StopReason::Sigterm | StopReason::Sigkill | StopReason::WorkspaceStopped) => {
             (ErrorKind::WrongState, "was stopped before it was ready")
         }
         _ => (ErrorKind::ServiceFailed, "could not be started"),
     };
     let failure = record.failure.clone().map(|failure| Error::new(kind, failure));
+    // In the other cases the failure says it.
+    let answer = answer.filter(|_| record.stop_reason == Some(StopReason::ProcessExitedBeforeReady));
     let answer = answer.map(|answer| Error::new(kind, format!("the probe's last answer: {answer}")));
     let log = end_of_log(record, instance).map(|log| Error::new(kind, log));
     let chain = [failure, answer, log].into_iter().flatten().rev();
     let source = chain.reduce(|source, error| error.with_source(source));
-    let error = Error::new(kind, format!("the service `{name}` {what}"))
-        .with_hint(format!("its whole log: pyro workspace service logs {id} {name} --all"));
+    let error = Error::new(kind, format!("the service `{name}` {what}")).with_hint(hint(record, id.as_str()));
     match source {
         Some(source) => error.with_source(source),
         None => error,
+    }
+}
+
+fn hint(record: &ServiceRecord, id: &str) -> String {
+    let log = format!("its whole log: pyro workspace service logs {id} {} --all", record.service_name);
+    match record.stop_reason {
+        Some(StopReason::ReadinessTimeout) => format!("{log}; --ready-timeout-seconds gives it more time"),
+        _ => log,
     }
 }
 

@@ -1,22 +1,25 @@
 //! The life of one service: one task that owns its process in the guest, its logs and its record.
 
 use super::end::{self, Asked};
-use super::{GRACE, Stop, failure};
+use super::{GRACE, KILL_LIMIT, Stop, failure};
 use crate::clock::unix_time;
 use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::{Error, ErrorKind, Result};
-use crate::guest::{ExecEvent, Execution};
+use crate::guest::{ExecEvent, ExecNotStarted, Execution};
 use crate::instance::{LogWriter, SERVICE_LOG_BYTES, ServiceRecord, ServiceState};
 use crate::output::OutputChannel;
 use crate::service::{Readiness, ServiceSpec};
 use crate::supervisor::operation::Topic;
-use crate::supervisor::shared::Shared;
-use pyro_protocol::exec::{Exec, Exited};
+use crate::supervisor::shared::{Phase, Shared};
+use pyro_protocol::exec::{Exec, ExecFailure, Exited};
 use pyro_protocol::probe::{Check, MAX_ANSWER, Probe};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+
+/// How soon a deadline is looked at again that passed while the machine stood still.
+const PAUSED: Duration = Duration::from_secs(5);
 
 const SIGTERM: i32 = libc::SIGTERM;
 
@@ -31,8 +34,10 @@ pub(super) struct Task {
     probing: Option<Probing>,
     stops: mpsc::UnboundedReceiver<Stop>,
     asked: Option<Asked>,
-    /// When it has to be ready.
+    /// When it has to be ready; once it was asked to end, when it has to have ended.
     deadline: Instant,
+    /// When a probe that ended without an answer is begun again.
+    probe_at: Option<Instant>,
     /// Who waits for it to be ready.
     ready: Option<oneshot::Sender<Result<ServiceRecord>>>,
     /// What the probe said last.
@@ -43,8 +48,9 @@ pub(super) struct Task {
 enum Event {
     Process(Result<ExecEvent>),
     Probe(Result<ExecEvent>),
+    ProbeAgain,
     Stop(Stop),
-    NotReady,
+    Deadline,
 }
 
 impl Task {
@@ -59,13 +65,27 @@ impl Task {
         let log = |channel| services.log(&spec.name, channel).writer(SERVICE_LOG_BYTES);
         let logs = [log(OutputChannel::Stdout)?, log(OutputChannel::Stderr)?];
         let record = beginning(&spec, [logs[0].position(), logs[1].position()]);
-        services.write(&record)?;
         let deadline = Instant::now() + spec.ready_timeout()?;
+        // Dropped, it ends what was sent: there is no service without a record, and no record of what was never sent.
         let execution = shared.guest()?.exec(exec(&spec))?;
+        services.write(&record)?;
         let (record, probing) = (watch::Sender::new(record), None);
         let (shared, ready) = (Arc::clone(shared), Some(ready));
-        let (asked, answer) = (None, None);
-        Ok(Self { shared, spec, record, execution, logs, probing, stops, asked, deadline, ready, answer })
+        let (asked, answer, probe_at) = (None, None, None);
+        Ok(Self {
+            shared,
+            spec,
+            record,
+            execution,
+            logs,
+            probing,
+            stops,
+            asked,
+            deadline,
+            probe_at,
+            ready,
+            answer,
+        })
     }
 
     /// The record, whenever it changes.
@@ -84,7 +104,8 @@ impl Task {
                 Event::Process(event) => self.process(event).await,
                 Event::Probe(event) => self.probed(event),
                 Event::Stop(stop) => self.ask(Asked::Stop(stop)),
-                Event::NotReady => self.ask(Asked::NotReady),
+                Event::ProbeAgain => self.probe(),
+                Event::Deadline => self.late(),
             };
             if is_over {
                 return;
@@ -93,12 +114,13 @@ impl Task {
     }
 
     async fn event(&mut self) -> Event {
-        let is_starting = self.record.borrow().state == ServiceState::Starting;
+        let is_awaited = self.ready.is_some();
         tokio::select! {
             event = self.execution.next() => Event::Process(event),
             event = next_of(&mut self.probing) => Event::Probe(event),
             Some(stop) = self.stops.recv() => Event::Stop(stop),
-            () = tokio::time::sleep_until(self.deadline), if is_starting && self.asked.is_none() => Event::NotReady,
+            () = at(self.probe_at) => Event::ProbeAgain,
+            () = tokio::time::sleep_until(self.deadline), if is_awaited => Event::Deadline,
         }
     }
 
@@ -115,23 +137,54 @@ impl Task {
 
     fn runs(&mut self, pid: u32) -> bool {
         self.record.send_modify(|record| record.pid = Some(pid));
-        match self.spec.readiness.clone() {
-            None => self.is_ready(),
-            Some(readiness) => {
-                self.shared.service_changed(&self.spec.name);
-                match self.shared.guest_now().and_then(|guest| guest.probe(probe(&self.spec, readiness))) {
-                    Ok(execution) => self.probing = Some(Probing { execution, line: Vec::new() }),
-                    Err(error) => self.cannot_probe(error.chain().join(": ")),
-                }
-            }
+        if self.spec.readiness.is_some() {
+            self.shared.service_changed(&self.spec.name);
+        }
+        self.probe()
+    }
+
+    /// Has the guest ask whether it is ready.
+    fn probe(&mut self) -> bool {
+        self.probe_at = None;
+        let Some(readiness) = self.spec.readiness.clone() else {
+            self.is_ready();
+            return false;
+        };
+        match self.shared.guest_now().and_then(|guest| guest.probe(probe(&self.spec, readiness))) {
+            Ok(execution) => self.probing = Some(Probing { execution, line: Vec::new() }),
+            Err(error) => self.not_probed(&error),
         }
         false
     }
 
-    /// Who cannot be asked can never become ready.
-    fn cannot_probe(&mut self, why: String) {
-        self.answer = Some(why);
-        self.ask(Asked::CannotProbe);
+    /// The guest could not ask. What it refuses it will never ask; anything else may be over soon.
+    fn not_probed(&mut self, error: &Error) {
+        self.answer = Some(error.chain().join(": "));
+        self.probing = None;
+        if is_refusal(error) {
+            self.ask(Asked::CannotProbe);
+        } else if self.asked.is_none() {
+            self.probe_at = Some(Instant::now() + Duration::from_millis(self.spec.ready_interval_ms));
+        }
+    }
+
+    /// It was not ready in time, or has not ended in time.
+    fn late(&mut self) -> bool {
+        if matches!(*self.shared.phase.borrow(), Phase::Paused(_)) {
+            self.deadline = Instant::now() + PAUSED; // its time stands still as well
+            return false;
+        }
+        if self.asked.is_none() {
+            return self.ask(Asked::NotReady);
+        }
+        let name = &self.spec.name;
+        let late = format!(
+            "the guest does not say that the service `{name}`, which was not ready in time, has ended"
+        );
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Err(self.shared.silent(late)));
+        }
+        false
     }
 
     fn is_ready(&mut self) {
@@ -157,19 +210,22 @@ impl Task {
                 }
             }
             Ok(ExecEvent::Started { .. } | ExecEvent::Stderr(_)) => {}
-            Ok(ExecEvent::Exited(_)) => self.cannot_probe("the probe itself has ended".into()),
-            Err(error) => self.cannot_probe(error.chain().join(": ")),
+            Ok(ExecEvent::Exited(_)) => {
+                self.not_probed(&Error::new(ErrorKind::GuestUnreachable, "the probe itself has ended"));
+            }
+            Err(error) => self.not_probed(&error),
         }
         false
     }
 
     /// Asks it to end, once: many programs take a second SIGTERM as a wish to end without tidying up.
     fn ask(&mut self, asked: Asked) -> bool {
-        self.probing = None;
+        (self.probing, self.probe_at) = (None, None);
         if self.asked.is_some() {
             return false;
         }
         self.asked = Some(asked);
+        self.deadline = Instant::now() + GRACE + KILL_LIMIT;
         if let Err(error) = self.execution.terminate(SIGTERM, GRACE) {
             tracing::debug!("{}", error.chain().join(": ")); // its end comes as an event
         }
@@ -182,12 +238,32 @@ impl Task {
             tracing::warn!("{}", error.chain().join(": "));
         }
         self.shared.topics.changed(&Topic::Service(self.spec.name.clone()));
+        self.shared.printed.notify_one();
         false
     }
 
     fn ended(&mut self, exited: &Exited) -> bool {
-        let asked = self.asked;
-        self.finish(|record| end::ended(record, exited, asked), None)
+        let (asked, spec) = (self.asked, self.spec.clone());
+        let answer = self.answer.clone().unwrap_or_else(|| "none yet".into());
+        self.finish(
+            |record| {
+                end::ended(record, exited, asked);
+                match asked {
+                    Some(Asked::NotReady) => {
+                        let seconds = spec.ready_timeout_seconds;
+                        record.failure = Some(format!(
+                            "it was not ready after {seconds} s; the probe's last answer: {answer}"
+                        ));
+                    }
+                    Some(Asked::CannotProbe) => {
+                        record.failure =
+                            Some(format!("the guest could not ask whether it was ready: {answer}"));
+                    }
+                    Some(Asked::Stop(_)) | None => {}
+                }
+            },
+            None,
+        )
     }
 
     /// It could not be started, or its machine is gone.
@@ -238,6 +314,20 @@ impl Probing {
         let last = lines[..end].rsplit(|&byte| byte == b'\n').next()?;
         let text = String::from_utf8_lossy(&last[..last.len().min(MAX_ANSWER)]).into_owned();
         Some(text.chars().filter(|c| !c.is_control()).collect())
+    }
+}
+
+/// Whether the guest will never do what it was asked for.
+fn is_refusal(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ExecNotStarted>());
+    error.kind() == ErrorKind::InvalidArgument
+        || source.is_some_and(|source| source.failure == ExecFailure::BadRequest)
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,20 +1,18 @@
 //! Somebody at a shell: is told whenever it shows something, and types.
 
-use super::{Handle, find, of_shell, reply};
+use super::{Handle, INPUT_LIMIT, find, of_shell, reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::ShellState;
 use crate::shell::{ShellId, checked_size};
 use crate::supervisor::operation::Topic;
 use crate::supervisor::server::{FromClient, ToClient};
 use crate::supervisor::shared::Shared;
-use crate::supervisor::wire::{Kind, Reply, message};
+use crate::supervisor::wire::{Kind, Reply, STDIN_WINDOW, message};
 use pyro_protocol::exec::WindowSize;
 use serde_json::Value;
 use std::pin::pin;
-use tokio::sync::mpsc;
-
-/// How many pieces of input may wait for what runs in the shell.
-const MAX_WAITING: usize = 64;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 /// Serves one who has come to a shell, until the shell ends or the client goes.
 pub(in crate::supervisor) async fn attach(
@@ -24,15 +22,20 @@ pub(in crate::supervisor) async fn attach(
     to: &ToClient,
 ) -> Result<Value> {
     let handle = find(shared, id)?;
-    let (typed, keys) = mpsc::channel(MAX_WAITING);
-    let mut typing = pin!(type_all(keys, &handle));
-    let listening = listen(from, &handle, typed);
+    // What has come and waits: no more than the client has credit for.
+    let ((typed, keys), (taken_to, taken)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let window = Semaphore::new(STDIN_WINDOW as usize);
+    let mut typing = pin!(type_all(keys, taken_to, &handle));
     let outcome = tokio::select! {
         told = tell(shared, &handle, to) => told,
-        error = listening => {
-            // What was typed before somebody left is typed.
-            typing.await.and(Err(error))
+        error = listen(from, &handle, typed, &window) => {
+            // What was typed before somebody left is typed, unless nothing reads it.
+            match timeout(INPUT_LIMIT, typing).await {
+                Ok(Err(unheard)) => Err(unheard),
+                Ok(Ok(())) | Err(_) => Err(error),
+            }
         }
+        error = give_credit(taken, &window, to) => Err(error),
         Err(error) = &mut typing => Err(error),
     };
     match outcome {
@@ -61,43 +64,75 @@ async fn tell(shared: &Shared, handle: &Handle, to: &ToClient) -> Result<()> {
     }
 }
 
-/// Takes what the client sends. Returns when it has gone, or went wrong.
-async fn listen(from: &mut FromClient, handle: &Handle, typed: mpsc::Sender<Vec<u8>>) -> Error {
+/// Takes what the client sends, and never waits for it to read. Returns when it has gone, or went wrong.
+async fn listen(
+    from: &mut FromClient,
+    handle: &Handle,
+    typed: mpsc::UnboundedSender<Vec<u8>>,
+    window: &Semaphore,
+) -> Error {
     loop {
         match from.next().await {
             Ok(Some((Kind::Stdin, bytes))) => {
-                if typed.try_send(bytes).is_err() {
-                    return Error::new(
-                        ErrorKind::Timeout,
-                        "what runs in the shell does not read its input, which is full",
-                    );
+                let n_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                match window.try_acquire_many(n_bytes) {
+                    Ok(credit) => credit.forget(),
+                    Err(_) => return protocol_broken(),
                 }
+                let _ = typed.send(bytes); // typing has failed, which is told
             }
             Ok(Some((Kind::Message, payload))) => {
                 let size = message::<WindowSize>(&payload).ok();
                 match size.map(|size| checked_size(size.cols, size.rows)) {
                     Some(Ok(size)) => drop(handle.wishes.send(super::Wish::Resize(size))),
                     Some(Err(error)) => return error,
-                    None => return Error::new(ErrorKind::Internal, "a client broke the protocol"),
+                    None => return protocol_broken(),
                 }
             }
             Ok(Some((Kind::End, _))) => {}
-            Ok(Some(_)) => return Error::new(ErrorKind::Internal, "a client broke the protocol"),
+            Ok(Some(_)) => return protocol_broken(),
             Ok(None) | Err(_) => return client_gone(),
         }
     }
 }
 
-/// Types in the order in which it came, until nothing more comes. What comes for a shell that has ended, which is told
-/// with the last that it showed, goes nowhere.
-async fn type_all(mut keys: mpsc::Receiver<Vec<u8>>, handle: &Handle) -> Result<()> {
+/// Types in the order in which it came, until nothing more comes. What runs in the shell may take its time: it is the
+/// client who waits. What comes for a shell that has ended, which is told with the last that it showed, goes nowhere.
+async fn type_all(
+    mut keys: mpsc::UnboundedReceiver<Vec<u8>>,
+    taken: mpsc::UnboundedSender<u32>,
+    handle: &Handle,
+) -> Result<()> {
     while let Some(bytes) = keys.recv().await {
-        match handle.type_in(&bytes).await {
+        handle.touch();
+        let typed = handle.input.lock().await.send(&bytes).await;
+        match typed {
             Err(error) if error.kind() != ErrorKind::WrongState => return Err(error),
             _ => {}
         }
+        let _ = taken.send(u32::try_from(bytes.len()).unwrap_or(u32::MAX)); // the client has left
     }
     Ok(())
+}
+
+/// Lets the client type as much more as was typed into the shell. Returns when it has gone.
+async fn give_credit(mut taken: mpsc::UnboundedReceiver<u32>, window: &Semaphore, to: &ToClient) -> Error {
+    while let Some(mut n_bytes) = taken.recv().await {
+        while let Ok(more) = taken.try_recv() {
+            n_bytes = n_bytes.saturating_add(more);
+        }
+        // First here, then there: the client may use it at once.
+        window.add_permits(n_bytes as usize);
+        let told = to.lock().await.write(Kind::Credit, &n_bytes.to_le_bytes()).await;
+        if told.is_err() {
+            break;
+        }
+    }
+    client_gone()
+}
+
+fn protocol_broken() -> Error {
+    Error::new(ErrorKind::Internal, "a client broke the protocol")
 }
 
 fn client_gone() -> Error {

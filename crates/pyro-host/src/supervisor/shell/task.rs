@@ -14,12 +14,15 @@ use pyro_protocol::exec::{Exec, Exited, WindowSize};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 const SIGHUP: i32 = libc::SIGHUP;
 
 /// How long what runs in a shell may take to end when the terminal is taken away, before it is killed.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the guest may take to start a shell: a busy emulated one needs seconds.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// What others see of a shell.
 #[derive(Debug, Clone)]
@@ -56,7 +59,9 @@ impl Task {
         let mut execution = shared.guest()?.exec(exec(spec, program))?;
         let input =
             execution.stdin().ok_or_else(|| Error::new(ErrorKind::Internal, "a shell without input"))?;
-        match execution.next().await {
+        let late = |_| shared.silent("the guest does not say that the shell runs");
+        match timeout(START_LIMIT, execution.next()).await.map_err(late)? {
+            Ok(ExecEvent::Started { .. }) if shared.is_gone() => return Err(shared.ended()),
             Ok(ExecEvent::Started { .. }) => {}
             Ok(_) => {
                 return Err(Error::new(
@@ -142,6 +147,7 @@ impl Task {
         let position = self.log.position();
         self.view.send_modify(|view| (view.position, view.active_at) = (position, Instant::now()));
         self.changed();
+        self.shared.printed.notify_one();
     }
 
     fn ended(&mut self, exited: &Exited) -> bool {

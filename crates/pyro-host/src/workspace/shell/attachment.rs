@@ -51,7 +51,7 @@ impl Workspaces {
             has_changed: true,
             is_over: false,
         };
-        attachment.change().await?; // the first says that it goes on from here
+        attachment.told().await?; // the first says that it goes on from here
         Ok(attachment)
     }
 }
@@ -82,34 +82,49 @@ impl ShellAttachment {
     /// What the supervisor fails with, `not_found` when the workspace was deleted meanwhile, `io`.
     pub async fn next(&mut self) -> Result<Option<String>> {
         loop {
-            if self.has_changed {
-                let ShellStatus { cols, rows, .. } = self.status()?;
-                if let Some(text) = self.shown.next(WindowSize { cols, rows })? {
-                    return Ok(Some(text));
-                }
-                self.has_changed = false;
+            let shown = self.shown()?;
+            if shown.is_some() || self.is_over {
+                return Ok(shown);
             }
-            if self.is_over {
-                return Ok(None);
-            }
-            self.change().await?;
+            self.told().await?;
         }
     }
 
-    /// Waits for a change.
-    async fn change(&mut self) -> Result<()> {
+    /// What [`ShellAttachment::next`] gives, without waiting. `None` when there is nothing now.
+    ///
+    /// # Errors
+    /// `not_found` when the workspace was deleted meanwhile, `io`.
+    pub fn shown(&mut self) -> Result<Option<String>> {
+        if !self.has_changed {
+            return Ok(None);
+        }
+        let ShellStatus { cols, rows, .. } = self.status()?;
+        let shown = self.shown.next(WindowSize { cols, rows })?;
+        self.has_changed = shown.is_some();
+        Ok(shown)
+    }
+
+    /// Whether the shell has ended. What it showed last may still be there to be given.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Waits until the supervisor tells something: the shell shows more or has ended, or more may be typed. When it has
+    /// told the end this returns at once. May be dropped half-way.
+    ///
+    /// # Errors
+    /// What the supervisor fails with.
+    pub async fn told(&mut self) -> Result<()> {
+        if self.is_over {
+            return Ok(());
+        }
         match self.call.next().await {
+            Ok(CallEvent::Credit) => return Ok(()),
             Ok(CallEvent::Done(_)) => self.is_over = true,
             Ok(_) => {}
             Err(error) if error.kind() != ErrorKind::GuestUnreachable => return Err(error),
             Err(_) => {
-                if let Some(process) = &self.process {
-                    process
-                        .readable()
-                        .await
-                        .map(drop)
-                        .doing(|| "could not wait for the supervisor".into())?;
-                }
+                self.supervisor_ended().await?;
                 self.is_over = true;
             }
         }
@@ -117,14 +132,33 @@ impl ShellAttachment {
         Ok(())
     }
 
-    /// Types. The bytes go as they are. To a shell that has ended they go nowhere, which the next
-    /// [`ShellAttachment::next`] tells.
+    /// Waits until the supervisor does not write the records any more.
+    async fn supervisor_ended(&self) -> Result<()> {
+        let Some(process) = &self.process else { return Ok(()) };
+        process.readable().await.map(drop).doing(|| "could not wait for the supervisor".into())
+    }
+
+    /// How many bytes can be typed now without waiting. [`ShellAttachment::told`] and [`ShellAttachment::next`] make
+    /// more of it.
+    pub fn room(&self) -> usize {
+        self.call.credit()
+    }
+
+    /// Types. The bytes go as they are. Those for which there is no room wait until what runs in the shell has read what
+    /// was typed before. To a shell that has ended they go nowhere, which the next [`ShellAttachment::next`] tells.
+    /// When this is dropped half-way, some of them may have been typed.
     ///
     /// # Errors
-    /// None yet.
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        for piece in bytes.chunks(INPUT_CHUNK) {
-            self.call.input(piece).await;
+    /// What the supervisor fails with.
+    pub async fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() && !self.is_over {
+            let (now, rest) = bytes.split_at(bytes.len().min(self.room()).min(INPUT_CHUNK));
+            if now.is_empty() {
+                self.told().await?;
+                continue;
+            }
+            self.call.input(now).await;
+            bytes = rest;
         }
         Ok(())
     }

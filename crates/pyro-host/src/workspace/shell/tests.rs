@@ -54,7 +54,14 @@ fn the_oldest_come_first_and_damaged_ones_do_not_hide_others() {
     std::fs::write(folder.path().join(format!("shells/{}/record.json", records[2].shell_id)), "?").unwrap();
     let shells = shells_of(&instance, true);
     let ids: Vec<_> = shells.iter().map(|shell| &shell.shell_id).collect();
-    assert_eq!(ids, [&records[1].shell_id, &records[0].shell_id]);
+    assert_eq!(ids, [&records[2].shell_id, &records[1].shell_id, &records[0].shell_id]);
+    let states: Vec<_> = shells.iter().map(|shell| shell.state).collect();
+    assert_eq!(states, [ShellState::Failed, ShellState::Running, ShellState::Running]);
+    let damaged = shells[0].failure.clone().unwrap();
+    assert!(damaged.contains(&format!("{}/record.json", records[2].shell_id)), "{damaged}");
+    // Who asks for that one alone gets the same as an error.
+    let error = instance.shells().find(records[2].shell_id.as_str(), true).unwrap_err();
+    assert_eq!((error.kind(), error.chain().join(": ")), (ErrorKind::Io, damaged));
     assert!(shells_of(&instance, false).iter().all(|shell| shell.state == ShellState::Failed));
 }
 

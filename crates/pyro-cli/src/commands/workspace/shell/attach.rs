@@ -14,11 +14,19 @@ use pyro_host::output::OutputChannel;
 use pyro_host::pyro::Pyro;
 use pyro_host::workspace::{ShellAttachment, ShellStatus};
 use std::io::IsTerminal;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 const QUIT: u8 = 3;
+
+/// So many keys are read ahead of a shell that takes none, so that those that leave are found among them.
+const MAX_WAITING_KEYS: usize = 64 * 1024;
+
+/// How long who leaves waits for the shell to take the keys before those that leave.
+const LEAVING_LIMIT: Duration = Duration::from_secs(2);
 
 /// Sit at a shell: see what it shows, type into it, and leave it running.
 ///
@@ -52,8 +60,8 @@ pub struct Attach {
 /// How it comes to an end.
 #[derive(Debug)]
 enum End {
-    /// The person has left.
-    Detached,
+    /// The person has left, and the shell has taken all keys or not.
+    Detached { took_all: bool },
     /// The shell has ended, so.
     Ended(ShellStatus),
     /// The signal whose key is Ctrl-\\ came: unlike those that every command heeds, from somewhere else.
@@ -82,7 +90,7 @@ impl Attach {
         match end {
             Ok(End::Quit) => Err(Failure::Interrupted(QUIT)),
             // Where nothing can be shown any more nothing is waited for.
-            Ok(End::Detached) if !takes_all => Ok(0),
+            Ok(End::Detached { .. }) if !takes_all => Ok(0),
             end => {
                 let (end, printer) = printer.outcome(end)?;
                 self.told(&end, &printer.printed()?)
@@ -131,25 +139,28 @@ impl Attach {
         }
         let cleared = if std::io::stdout().is_terminal() { cleared() } else { String::new() };
         let mut waiting = Some(cleared + &shell.screen()?);
+        let mut waiting_keys = Vec::new();
         loop {
+            type_now(shell, &mut waiting_keys).await?;
+            if waiting.is_none() {
+                waiting = shell.shown()?;
+                if waiting.is_none() && shell.is_over() {
+                    return shell.status().map(End::Ended);
+                }
+            }
             // A terminal that takes nothing holds up what it is shown, not what is typed at it.
             tokio::select! {
                 room = pieces.reserve(), if waiting.is_some() => {
                     let room = room.map_err(|_| Error::new(ErrorKind::OutputClosed, "nobody reads the output"))?;
                     room.send(waiting.take().unwrap_or_default());
                 }
-                piece = shell.next(), if waiting.is_none() => match piece? {
-                    Some(piece) => waiting = Some(piece),
-                    None => return shell.status().map(End::Ended),
-                },
-                typed = read(&mut stdin), if !self.read_only => {
-                    let Some(bytes) = typed? else { return Ok(End::Detached) };
+                told = shell.told(), if !shell.is_over() => told?,
+                typed = read(&mut stdin), if !self.read_only && waiting_keys.len() < MAX_WAITING_KEYS => {
+                    let Some(bytes) = typed? else { return leave(shell, &waiting_keys).await };
                     let typed = keys.typed(&bytes);
-                    if !typed.bytes.is_empty() {
-                        shell.write(&typed.bytes).await?;
-                    }
+                    waiting_keys.extend(typed.bytes);
                     if typed.detached {
-                        return Ok(End::Detached);
+                        return leave(shell, &waiting_keys).await;
                     }
                 }
                 _ = signals.resized.recv(), if !self.read_only => fit(shell).await?,
@@ -162,11 +173,16 @@ impl Attach {
     fn told(&self, end: &End, streams: &Streams) -> Result<u8, Failure> {
         let ShellArgs { id, shell } = &self.shell;
         match end {
-            End::Detached | End::Quit => {
+            End::Detached { .. } | End::Quit => {
                 streams.closing_line(&format!(
                     "[workspace-shell-attach] shell_id={shell} detached; it goes on: pyro workspace shell attach {id} \
                      {shell}"
                 ));
+                if let End::Detached { took_all: false } = end {
+                    output::note(
+                        "note: the last of what was typed is lost: what runs in the shell does not read it",
+                    );
+                }
                 Ok(0)
             }
             End::Ended(ended) => {
@@ -209,6 +225,22 @@ async fn fit(shell: &mut ShellAttachment) -> Result<(), Error> {
     match local_size() {
         Some((cols, rows)) => shell.resize(cols, rows).await,
         None => Ok(()),
+    }
+}
+
+/// Types as many of the keys as there is room for.
+async fn type_now(shell: &mut ShellAttachment, keys: &mut Vec<u8>) -> Result<(), Error> {
+    let n_now = keys.len().min(shell.room());
+    shell.write(&keys[..n_now]).await?;
+    keys.drain(..n_now);
+    Ok(())
+}
+
+/// Types what was typed before somebody leaves, which nothing that does not read it holds up for long.
+async fn leave(shell: &mut ShellAttachment, keys: &[u8]) -> Result<End, Error> {
+    match timeout(LEAVING_LIMIT, shell.write(keys)).await {
+        Ok(typed) => typed.map(|()| End::Detached { took_all: true }),
+        Err(_) => Ok(End::Detached { took_all: false }),
     }
 }
 
