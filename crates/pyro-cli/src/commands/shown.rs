@@ -79,6 +79,11 @@ pub fn span_from_now(time: f64) -> String {
     span((time - now).abs())
 }
 
+/// How long ago something began; a dash where a damaged record does not tell.
+pub fn age(began_at: f64) -> String {
+    if began_at > 0.0 { span_from_now(began_at) } else { "-".into() }
+}
+
 fn span(seconds: f64) -> String {
     let seconds = seconds as u64;
     match seconds {

@@ -220,3 +220,22 @@ fn a_terminal_is_given_back_whatever_happens() {
     assert!(terminal.is_as_it_was() && shown.contains(GIVEN_BACK[0]));
     assert_eq!(home.shell_state(&id, &shell), "failed");
 }
+
+#[test]
+fn no_more_than_sixty_four_shells_run_however_many_are_opened_at_once() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let open = || {
+        let mut command = home.command(&["workspace", "shell", "open", &id, "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let opened: Vec<_> = std::iter::repeat_with(open).take(70).collect();
+    let opened: Vec<_> = opened.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let n_opened = opened.iter().filter(|output| output.status.success()).count();
+    for refused in opened.iter().filter(|output| !output.status.success()) {
+        let refused: Value = serde_json::from_slice(&refused.stdout).unwrap();
+        assert_eq!(refused["error"]["kind"], "limit_reached", "{refused}");
+    }
+    let list = home.json(&["workspace", "shell", "list", &id, "--json"], 0);
+    assert_eq!((n_opened, &list["running_count"]), (64, &64.into()));
+}

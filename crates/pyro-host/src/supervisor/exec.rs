@@ -3,11 +3,11 @@
 use super::operation::{ExecRequest, Topic};
 use super::server::{FromClient, ToClient};
 use super::shared::Shared;
-use super::wire::{Kind, Reply, STDIN_WINDOW};
+use super::wire::{self, Kind, Reply, STDIN_WINDOW};
 use crate::clock::unix_time;
 use crate::command::{ExecFailure, WORKSPACE_PATH};
 use crate::conversation::{Conversation, OutputSink, Stdin};
-use crate::error::{Context, Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guest::ExecNotStarted;
 use crate::instance::history::Recording;
 use crate::instance::{HistoryEntry, InstanceKind};
@@ -54,8 +54,7 @@ pub(super) async fn exec(
         }
     };
     let entry = end(shared, sink.recording, outcome).await?;
-    serde_json::to_value(entry)
-        .failing(ErrorKind::Internal, || "could not tell what a command came to".into())
+    wire::outcome(&entry)
 }
 
 fn beginning(shared: &Shared, request: &ExecRequest) -> HistoryEntry {

@@ -15,6 +15,7 @@ mod task;
 
 use super::operation::Topic;
 use super::shared::Shared;
+use super::wire;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::ServiceRecord;
 use crate::service::{ServiceName, ServiceSpec};
@@ -122,7 +123,7 @@ pub(super) async fn start(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<Val
     shared.guest()?;
     let started = begin(shared, spec)?;
     shared.touch();
-    reply(&started.await.map_err(|_| shared.ended())??)
+    wire::outcome(&started.await.map_err(|_| shared.ended())??)
 }
 
 /// Claims the name and has the service live. No other start of the name comes in between.
@@ -139,7 +140,8 @@ fn begin(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<oneshot::Receiver<Re
     }
     if started.values().filter(|handle| handle.is_alive()).count() >= MAX_RUNNING {
         let message = format!("{MAX_RUNNING} services run in the workspace, which is as many as may");
-        return Err(Error::new(ErrorKind::LimitReached, message).with_hint("stop one that is not needed"));
+        return Err(Error::new(ErrorKind::LimitReached, message)
+            .with_hint("stop one that is not needed: `pyro workspace service list ID` shows them"));
     }
     make_room(shared, &mut started, &spec.name)?;
     let (stop, stops) = mpsc::unbounded_channel();
@@ -175,7 +177,7 @@ fn make_room(shared: &Shared, started: &mut BTreeMap<ServiceName, Handle>, name:
 pub(super) async fn stop(shared: &Arc<Shared>, name: &ServiceName) -> Result<Value> {
     let Some(handle) = shared.services.alive(name) else {
         // Whatever its record says, it does not run: this supervisor has not started it.
-        return reply(&match shared.services.record(name) {
+        return wire::outcome(&match shared.services.record(name) {
             Some(record) => record,
             None => shared.instance.services().read(name, false)?,
         });
@@ -184,13 +186,7 @@ pub(super) async fn stop(shared: &Arc<Shared>, name: &ServiceName) -> Result<Val
     let _ = handle.stop.send(Stop::Service); // it ends just now
     let late = |_| shared.silent(format!("the guest does not say that the service `{name}` has ended"));
     let ended = timeout(GRACE + KILL_LIMIT, handle.ended()).await.map_err(late)?;
-    reply(&ended.ok_or_else(|| shared.ended())?)
-}
-
-fn reply(record: &ServiceRecord) -> Result<Value> {
-    serde_json::to_value(record).map_err(|error| {
-        Error::new(ErrorKind::Internal, "could not tell how the service is").with_source(error)
-    })
+    wire::outcome(&ended.ok_or_else(|| shared.ended())?)
 }
 
 impl Shared {

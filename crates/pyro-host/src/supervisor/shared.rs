@@ -67,7 +67,7 @@ pub(super) struct Shared {
 /// How long an owner may take to find out why a guest is gone.
 const REASON_LIMIT: Duration = Duration::from_secs(2);
 
-/// How often a record that the host had no room for is written again.
+/// How often a record that could not be written is written again.
 const KEEP_AGAIN: Duration = Duration::from_secs(1);
 
 impl Shared {
@@ -246,6 +246,7 @@ impl Shared {
             }
             Phase::Ending { why, is_gone: true } => {
                 Error::new(ErrorKind::NotFound, format!("the {noun} `{id}` is gone: {why}"))
+                    .with_hint("make another; --ttl-seconds says how long it lives")
             }
             Phase::Ending { why, is_gone: false } => {
                 let error = Error::new(ErrorKind::WrongState, format!("the {noun} `{id}` has ended: {why}"));

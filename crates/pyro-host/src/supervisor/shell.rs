@@ -18,8 +18,8 @@ pub(super) use attach::attach;
 use super::operation::{ShellWait, Topic, Waited};
 use super::server::FromClient;
 use super::shared::Shared;
-use super::wire::Kind;
-use crate::error::{Context, Error, ErrorKind, Result};
+use super::wire::{self, Kind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guest::{ExecNotStarted, StdinSender};
 use crate::instance::{ShellRecord, ShellState, Shells};
 use crate::shell::{ShellId, ShellSignal, ShellSpec, checked_size};
@@ -91,15 +91,14 @@ impl Handle {
         self.view.send_modify(|view| view.active_at = Instant::now());
     }
 
-    /// Types, as soon as nobody else does, and gives how many bytes were taken before it took no more.
+    /// Types, as soon as nobody else does.
     async fn type_in(&self, bytes: &[u8]) -> Result<()> {
         let late = |_| {
             let id = self.record().shell_id;
-            Error::new(ErrorKind::Timeout, format!("what runs in the shell `{id}` does not read its input, which is full"))
-                .with_hint(format!(
-                    "some of this may have been taken; wait for the program, or interrupt it (`pyro workspace shell signal ID {id} \
-                     --signal INT`) and clear the line with --input $'\\x15'"
-                ))
+            let message = format!("what runs in the shell `{id}` does not read its input, which is full");
+            Error::new(ErrorKind::Timeout, message).with_hint(
+                "some of this may have been taken: wait for the program, or interrupt it with `pyro workspace shell signal`",
+            )
         };
         self.touch();
         let typing = async { self.input.lock().await.send(bytes).await };
@@ -182,7 +181,7 @@ pub(super) async fn open(shared: &Arc<Shared>, spec: ShellSpec) -> Result<Value>
     handle.prompted().await;
     match handle.record() {
         record if record.state == ShellState::Failed => Err(shared.ended()),
-        record => reply(&record),
+        record => wire::outcome(&record),
     }
 }
 
@@ -261,7 +260,7 @@ pub(super) async fn write(shared: &Shared, id: &ShellId, from: &mut FromClient) 
         }
     }
     shared.touch();
-    reply(&handle.record())
+    wire::outcome(&handle.record())
 }
 
 /// What went wrong with the input of a shell: it may have ended.
@@ -278,7 +277,7 @@ pub(super) fn signal(shared: &Shared, id: &ShellId, signal: ShellSignal) -> Resu
     handle.touch();
     let _ = handle.wishes.send(Wish::Signal(signal.number())); // it ends just now
     shared.touch();
-    reply(&handle.record())
+    wire::outcome(&handle.record())
 }
 
 /// Sets the size of its terminal.
@@ -287,7 +286,7 @@ pub(super) fn resize(shared: &Shared, id: &ShellId, size: WindowSize) -> Result<
     let handle = running(shared, id)?;
     let _ = handle.wishes.send(Wish::Resize(size)); // it ends just now
     let WindowSize { cols, rows } = size;
-    reply(&ShellRecord { cols, rows, ..handle.record() })
+    wire::outcome(&ShellRecord { cols, rows, ..handle.record() })
 }
 
 /// Waits until it is quiet, or has shown enough.
@@ -313,8 +312,7 @@ pub(super) async fn wait(shared: &Shared, id: &ShellId, wait: &ShellWait) -> Res
             () = tokio::time::sleep_until(quiet_at.min(latest)) => {}
         }
     };
-    serde_json::to_value(Waited { idle })
-        .failing(ErrorKind::Internal, || "could not tell what a wait came to".into())
+    wire::outcome(&Waited { idle })
 }
 
 /// Ends a shell with everything in it. One that has ended is closed.
@@ -329,7 +327,7 @@ pub(super) async fn close(shared: &Arc<Shared>, id: &ShellId) -> Result<Value> {
         None => shared.instance.shells().read(id, true)?,
     };
     if record.state != ShellState::Exited {
-        return reply(&record);
+        return wire::outcome(&record);
     }
     let closed = ShellRecord { state: ShellState::Closed, ..record };
     match shared.shells.opened().get(id) {
@@ -337,7 +335,7 @@ pub(super) async fn close(shared: &Arc<Shared>, id: &ShellId) -> Result<Value> {
         None => shared.instance.shells().write(&closed)?,
     }
     shared.shell_changed(id);
-    reply(&closed)
+    wire::outcome(&closed)
 }
 
 /// One that this supervisor has opened.
@@ -362,10 +360,6 @@ fn has_ended(record: &ShellRecord) -> Error {
         Some(failure) => error.with_source(failure.clone()),
         None => error,
     }
-}
-
-fn reply(record: &ShellRecord) -> Result<Value> {
-    serde_json::to_value(record).failing(ErrorKind::Internal, || "could not tell how the shell is".into())
 }
 
 impl Shared {

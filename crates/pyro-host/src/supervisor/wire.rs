@@ -264,6 +264,13 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 }
 
+/// What an operation came to, as it is answered.
+pub fn outcome(outcome: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(outcome).map_err(|error| {
+        Error::new(ErrorKind::Internal, "could not tell what was asked for").with_source(error)
+    })
+}
+
 /// Reads a message from the payload of its frame.
 pub fn message<T: DeserializeOwned>(payload: &[u8]) -> io::Result<T> {
     Ok(serde_json::from_slice(payload)?)

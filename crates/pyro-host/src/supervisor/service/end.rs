@@ -17,8 +17,8 @@ pub(super) enum Asked {
     CannotProbe,
 }
 
-/// Its processes have ended.
-pub(super) fn ended(record: &mut ServiceRecord, exited: &Exited, asked: Option<Asked>) {
+/// Its processes have ended. `answer` is what its probe said last, for one that did not become ready.
+pub(super) fn ended(record: &mut ServiceRecord, exited: &Exited, asked: Option<Asked>, answer: Option<&str>) {
     gone(record);
     match exit_code(exited) {
         Ok(code) => (record.exit_code, record.signal) = (Some(code), exited.signal),
@@ -34,9 +34,14 @@ pub(super) fn ended(record: &mut ServiceRecord, exited: &Exited, asked: Option<A
         Some(Asked::Stop(Stop::Service)) => (ServiceState::Stopped, StopReason::Sigterm),
     };
     (record.state, record.stop_reason) = (state, Some(reason));
-    if asked.is_none() {
-        record.failure = record.failure.take().or_else(|| by_itself(record, exited));
-    }
+    let answer = answer.unwrap_or("none yet");
+    let failure = match asked {
+        None => by_itself(record, exited),
+        Some(Asked::NotReady) => Some(format!("it was not ready in time; the probe's last answer: {answer}")),
+        Some(Asked::CannotProbe) => Some(format!("the guest could not ask whether it was ready: {answer}")),
+        Some(Asked::Stop(_)) => None,
+    };
+    record.failure = record.failure.take().or(failure);
 }
 
 /// Its machine has ended under it.
@@ -113,7 +118,7 @@ mod tests {
         asked: Option<Asked>,
     ) -> (ServiceRecord, ServiceState, StopReason) {
         let mut record = record(is_ready);
-        ended(&mut record, exited, asked);
+        ended(&mut record, exited, asked, Some("connection refused"));
         assert!(record.ended_at.is_some() && record.pid.is_none());
         (record.clone(), record.state, record.stop_reason.unwrap())
     }
@@ -141,8 +146,12 @@ mod tests {
         assert_eq!((state, reason), (ServiceState::Stopped, StopReason::Sigterm));
         let (_, state, reason) = after(true, &killed, Some(Asked::Stop(Stop::Workspace)));
         assert_eq!((state, reason), (ServiceState::Stopped, StopReason::WorkspaceStopped));
-        let (_, state, reason) = after(false, &code(0), Some(Asked::NotReady));
+        let (record, state, reason) = after(false, &code(0), Some(Asked::NotReady));
         assert_eq!((state, reason), (ServiceState::Failed, StopReason::ReadinessTimeout));
+        assert!(record.failure.unwrap().ends_with("last answer: connection refused"));
+        let (record, state, reason) = after(false, &code(0), Some(Asked::CannotProbe));
+        assert_eq!((state, reason), (ServiceState::Failed, StopReason::ProbeFailed));
+        assert!(record.failure.unwrap().ends_with("connection refused"));
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Task {
         }
         let name = &self.spec.name;
         let late = format!(
-            "the guest does not say that the service `{name}`, which was not ready in time, has ended"
+            "the guest does not say that the service `{name}`, which did not become ready, has ended"
         );
         if let Some(ready) = self.ready.take() {
             let _ = ready.send(Err(self.shared.silent(late)));
@@ -243,27 +243,8 @@ impl Task {
     }
 
     fn ended(&mut self, exited: &Exited) -> bool {
-        let (asked, spec) = (self.asked, self.spec.clone());
-        let answer = self.answer.clone().unwrap_or_else(|| "none yet".into());
-        self.finish(
-            |record| {
-                end::ended(record, exited, asked);
-                match asked {
-                    Some(Asked::NotReady) => {
-                        let seconds = spec.ready_timeout_seconds;
-                        record.failure = Some(format!(
-                            "it was not ready after {seconds} s; the probe's last answer: {answer}"
-                        ));
-                    }
-                    Some(Asked::CannotProbe) => {
-                        record.failure =
-                            Some(format!("the guest could not ask whether it was ready: {answer}"));
-                    }
-                    Some(Asked::Stop(_)) | None => {}
-                }
-            },
-            None,
-        )
+        let (asked, answer) = (self.asked, self.answer.clone());
+        self.finish(|record| end::ended(record, exited, asked, answer.as_deref()), None)
     }
 
     /// It could not be started, or its machine is gone.

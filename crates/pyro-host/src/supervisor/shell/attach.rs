@@ -1,13 +1,13 @@
 //! Somebody at a shell: is told whenever it shows something, and types.
 
-use super::{Handle, INPUT_LIMIT, find, of_shell, reply};
+use super::{Handle, INPUT_LIMIT, find, of_shell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::ShellState;
 use crate::shell::{ShellId, checked_size};
 use crate::supervisor::operation::Topic;
 use crate::supervisor::server::{FromClient, ToClient};
 use crate::supervisor::shared::Shared;
-use crate::supervisor::wire::{Kind, Reply, STDIN_WINDOW, message};
+use crate::supervisor::wire::{Kind, Reply, STDIN_WINDOW, message, outcome as outcome_of};
 use pyro_protocol::exec::WindowSize;
 use serde_json::Value;
 use std::pin::pin;
@@ -39,7 +39,7 @@ pub(in crate::supervisor) async fn attach(
         Err(error) = &mut typing => Err(error),
     };
     match outcome {
-        Ok(()) => reply(&handle.record()),
+        Ok(()) => outcome_of(&handle.record()),
         Err(error) => Err(of_shell(shared, &handle, error).await),
     }
 }

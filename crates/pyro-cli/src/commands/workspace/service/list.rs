@@ -56,7 +56,7 @@ fn row(service: &ServiceStatus) -> Vec<String> {
     vec![
         service.service_name.to_string(),
         service.state.name().to_owned(),
-        shown::span_from_now(service.started_at),
+        shown::age(service.started_at),
         service.pid.map_or_else(dash, |pid| pid.to_string()),
         service.exit_code.map_or_else(dash, |code| code.to_string()),
         service.stop_reason.map_or_else(dash, |reason| reason.name().to_owned()),

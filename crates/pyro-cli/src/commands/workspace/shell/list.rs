@@ -53,7 +53,7 @@ fn row(shell: &ShellStatus) -> Vec<String> {
     vec![
         shell.shell_id.to_string(),
         shell.state.name().to_owned(),
-        shown::span_from_now(shell.started_at),
+        shown::age(shell.started_at),
         size(shell),
         shell.exit_code.map_or_else(|| "-".to_owned(), |code| code.to_string()),
         shown::word(&shell.cwd).into_owned(),
