@@ -79,6 +79,8 @@ pub(super) struct Watch {
     other_error: Option<String>,
     /// Why the control channel is of no further use.
     lost: Option<String>,
+    /// How it ended, in the words that were told first.
+    ended: Option<String>,
 }
 
 impl Watch {
@@ -119,6 +121,9 @@ impl Machine {
     /// For after [`Machine::ready`]: it takes from the same channel.
     pub async fn event(&mut self) -> MachineEvent {
         loop {
+            if let Some(words) = &self.watch.ended {
+                return MachineEvent::Ended(words.clone());
+            }
             if self.watch.lost.is_some() {
                 return self.cut_off().await;
             }
@@ -211,7 +216,9 @@ impl Machine {
 
     async fn last_words(&mut self, status: &io::Result<ExitStatus>) -> MachineEvent {
         self.stderr.settle().await;
-        MachineEvent::Ended(self.words(status))
+        let words = self.words(status);
+        self.watch.ended = Some(words.clone());
+        MachineEvent::Ended(words)
     }
 
     /// How QEMU ended, and what it and the console said last.
