@@ -1,6 +1,6 @@
 //! The root of the command line.
 
-use crate::commands::{completions, doctor, env, man, run, supervise, workspace};
+use crate::commands::{completions, doctor, env, man, mcp, run, supervise, workspace};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
@@ -28,6 +28,8 @@ pub enum Command {
     Env(env::Env),
     #[command(subcommand)]
     Workspace(workspace::Workspace),
+    #[command(subcommand)]
+    Mcp(mcp::Mcp),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),

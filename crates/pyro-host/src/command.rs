@@ -22,6 +22,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 /// A program with its arguments, or a line for the guest's shell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum Command {
     /// The program and its arguments; their boundaries survive.

@@ -45,6 +45,7 @@ pub struct Pyro {
 
 /// What was found to be over, and is gone.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reaped {
     /// The ids of workspaces whose time to live was over, or whose record was damaged.
     pub workspaces: Vec<String>,

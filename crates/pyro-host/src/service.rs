@@ -18,6 +18,7 @@ const INTERVALS_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 
 /// The name of a service, unique in its workspace: `[a-z0-9][a-z0-9._-]{0,62}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceName(String);
 
@@ -67,6 +68,7 @@ impl fmt::Display for ServiceName {
 
 /// When a service is ready. Asked in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Readiness {
     /// When there is something at a path: absolute in the guest, or relative to the service's directory.

@@ -18,6 +18,7 @@ const ROWS: std::ops::RangeInclusive<u16> = 1..=1000;
 
 /// The id of a shell: `sh-` and twelve hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct ShellId(String);
 
@@ -120,6 +121,7 @@ pub(crate) fn checked_size(cols: u16, rows: u16) -> Result<WindowSize> {
 
 /// A signal for whatever runs in the foreground of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ShellSignal {
     /// The terminal is gone.

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 /// A VM as it is.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmStatus {
     /// Its id.
     pub vm_id: String,
@@ -48,6 +49,7 @@ pub struct VmStatus {
 
 /// A VM that is gone.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeletedVm {
     /// Its id.
     pub vm_id: String,
@@ -57,6 +59,7 @@ pub struct DeletedVm {
 
 /// The network of a VM.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmNetwork {
     /// Its id.
     pub vm_id: String,
@@ -66,6 +69,7 @@ pub struct VmNetwork {
 
 /// What a VM's command came to.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct VmExecResult {
     /// The VM, which is gone now.
     pub vm_id: String,

@@ -7,6 +7,7 @@ pub mod env;
 pub mod interrupt;
 pub mod machine;
 pub mod man;
+pub mod mcp;
 pub mod printer;
 pub mod progress;
 pub mod run;
@@ -18,12 +19,14 @@ use crate::cli::Command;
 use crate::exit::{Failure, Outcome};
 use pyro_host::error::{Context, Error, ErrorKind};
 use std::future::Future;
+use tokio::runtime::Builder;
 
 /// Does what was typed.
 pub fn run(command: Command) -> Outcome {
     match command {
         Command::Run(run) => Outcome { json: run.json, result: run.execute() },
         Command::Env(env) => Outcome { json: env.json(), result: env.execute() },
+        Command::Mcp(mcp) => Outcome { json: false, result: mcp.execute() },
         Command::Doctor(doctor) => Outcome { json: doctor.json, result: doctor.execute() },
         Command::Workspace(workspace) => Outcome { json: workspace.json(), result: workspace.execute() },
         Command::Supervise(supervise) => Outcome { json: false, result: supervise.execute() },
@@ -34,10 +37,17 @@ pub fn run(command: Command) -> Outcome {
 
 /// Runs a future until it is done or a signal comes; then the future is dropped, which ends all that it started.
 pub fn block_on<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .failing(ErrorKind::Io, || "could not start the event loop".into())?;
+    run_in(&mut Builder::new_current_thread(), future)
+}
+
+/// The same with a thread for each CPU, for what does many things at once.
+pub fn block_on_threads<T>(future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    run_in(&mut Builder::new_multi_thread(), future)
+}
+
+fn run_in<T>(builder: &mut Builder, future: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+    let runtime =
+        builder.enable_all().build().failing(ErrorKind::Io, || "could not start the event loop".into())?;
     let result = runtime.block_on(async {
         tokio::select! {
             result = future => result.map_err(Failure::Error),

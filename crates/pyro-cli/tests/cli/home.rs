@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,12 @@ impl Home {
     pub fn processes(&self) -> Vec<i32> {
         let home = self.folder.path().to_str().unwrap();
         pids().filter(|pid| words_of(*pid).contains(home)).collect()
+    }
+
+    /// Whether a process has this path in its command line.
+    pub fn is_used(&self, path: &Path) -> bool {
+        let path = path.to_str().unwrap();
+        pids().any(|pid| words_of(pid).contains(path))
     }
 
     pub fn supervisor(&self, id: &str) -> i32 {

@@ -22,8 +22,9 @@ fn dependencies_run_one_way() {
     let forbidden: &[(&str, &[&str])] = &[
         ("pyro-protocol", &["tokio", "pyro-guest", "pyro-host", "pyro-cli", "nix", "rustix"]),
         ("pyro-guest", &["tokio", "pyro-host", "pyro-cli", "clap"]),
-        ("pyro-host", &["pyro-guest", "pyro-cli", "clap", "indicatif", "rmcp", "pyo3", "anyhow"]),
-        ("pyro-cli", &["pyro-guest", "pyro-protocol", "rustix", "nix"]),
+        ("pyro-host", &["pyro-guest", "pyro-mcp", "pyro-cli", "clap", "indicatif", "rmcp", "pyo3", "anyhow"]),
+        ("pyro-mcp", &["pyro-guest", "pyro-protocol", "pyro-cli", "clap", "indicatif", "rustix", "nix"]),
+        ("pyro-cli", &["pyro-guest", "pyro-protocol", "rmcp", "schemars", "rustix", "nix"]),
     ];
     for (name, never) in forbidden {
         let dependencies = dependencies(name);
@@ -31,6 +32,17 @@ fn dependencies_run_one_way() {
         for other in *never {
             assert!(!dependencies.contains(*other), "{name} must not depend on {other}");
         }
+    }
+}
+
+/// What moves fast is in one place.
+#[test]
+fn one_module_knows_rmcp() {
+    let sources = project().join("crates/pyro-mcp/src");
+    for path in rust_files(&sources) {
+        let text = fs::read_to_string(&path).unwrap();
+        let knows = text.contains("use rmcp") || text.contains("rmcp::");
+        assert_eq!(knows, path == sources.join("protocol.rs"), "{}", path.display());
     }
 }
 

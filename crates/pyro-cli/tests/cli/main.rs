@@ -6,6 +6,8 @@ mod host_compat_service;
 mod host_compat_shell;
 mod host_compat_workspace;
 mod house_rules;
+mod mcp;
+mod mcp_client;
 mod service;
 mod shell;
 mod terminal;

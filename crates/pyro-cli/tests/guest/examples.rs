@@ -40,6 +40,8 @@ const COMMANDS: &[&[&str]] = &[
     &["workspace", "stop"],
     &["workspace", "start"],
     &["workspace", "delete"],
+    &["mcp"],
+    &["mcp", "serve"],
     &["doctor"],
     &["completions"],
     &["man"],

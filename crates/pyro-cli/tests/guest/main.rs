@@ -14,6 +14,8 @@ mod kills;
 mod late_kills;
 mod lifecycle;
 mod lifecycle_failures;
+mod mcp;
+mod mcp_client;
 mod results;
 mod service_failures;
 mod service_logs;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 /// Every environment of the catalogue.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvironmentList {
     /// Counts up whenever the catalogue changes.
     pub catalog_version: u32,
@@ -17,6 +18,7 @@ pub struct EnvironmentList {
 
 /// One environment, in short.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EnvironmentSummary {
     /// The name that users type.
     pub name: String,

@@ -63,6 +63,7 @@ pub struct InstanceRecord {
 
 /// The state that an owner left a persistent VM in. Whether that is still true, its lock tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceState {
     /// Somebody is making it. Without an owner: abandoned.
@@ -103,6 +104,7 @@ pub struct SupervisorRecord {
 
 /// What a workspace was seeded from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SeedMode {
     /// From nothing.
@@ -116,6 +118,7 @@ pub enum SeedMode {
 
 /// How `/workspace` was initialised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SeedRecord {
     /// From what.
     pub mode: SeedMode,

@@ -22,6 +22,7 @@ pub const SERVICE_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How a service is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     /// It runs and is not ready.
@@ -56,6 +57,7 @@ impl ServiceState {
 
 /// Why a service does not run any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// It was stopped, and ended when it was asked to.

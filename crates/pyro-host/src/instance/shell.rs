@@ -17,6 +17,7 @@ pub const SHELL_LOG_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How a shell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ShellState {
     /// It runs.

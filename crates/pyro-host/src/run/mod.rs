@@ -134,6 +134,7 @@ impl From<StartEvent> for RunEvent {
 
 /// What a run came to.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunResult {
     /// The name of the environment.
     pub environment: String,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Durations of the parts of one run, in milliseconds. A part that did not take place is zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RunTimings {
     /// Finding QEMU, the accelerator and the environment.
     pub prepare_ms: f64,

@@ -23,6 +23,7 @@ const LOOKED_AT: usize = 8000;
 
 /// What a workspace has become since its baseline.
 #[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkspaceDiff {
     /// Whether anything is different.
     pub changed: bool,
@@ -47,6 +48,7 @@ impl WorkspaceDiff {
 
 /// How many changes there are of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiffSummary {
     /// All.
     pub total: u64,
@@ -66,6 +68,7 @@ pub struct DiffSummary {
 
 /// A path that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DiffEntry {
     /// Where, below the workspace. Bytes that are not UTF-8 are replaced.
     pub path: String,
@@ -79,6 +82,7 @@ pub struct DiffEntry {
 
 /// How a path changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DiffStatus {
     /// It is new.

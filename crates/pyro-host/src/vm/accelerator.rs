@@ -20,6 +20,7 @@ const KVM_DEVICE: &str = "/dev/kvm";
 
 /// What runs the guest's instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Accelerator {
     /// The processor's own virtualisation, through `/dev/kvm`.

@@ -44,6 +44,7 @@ impl ExecSpec {
 
 /// What a command came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExecResult {
     /// The workspace.
     pub workspace_id: String,

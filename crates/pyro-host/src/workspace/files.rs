@@ -26,6 +26,7 @@ pub struct SyncProgress {
 
 /// What a sync brought in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SyncResult {
     /// The workspace.
     pub workspace_id: String,
@@ -45,6 +46,7 @@ pub struct SyncResult {
 
 /// What an export brought out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ExportResult {
     /// The workspace.
     pub workspace_id: String,

@@ -28,6 +28,7 @@ const PIECE: u64 = 64 * 1024;
 
 /// Commands of a workspace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Logs {
     /// The workspace.
     pub workspace_id: String,
@@ -39,6 +40,7 @@ pub struct Logs {
 
 /// A command with the beginning of its output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoggedCommand {
     /// Its number, from 1.
     pub sequence: u64,

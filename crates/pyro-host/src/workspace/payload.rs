@@ -10,6 +10,7 @@ use serde::Serialize;
 
 /// A workspace as it is.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WorkspaceStatus {
     /// Its id.
     pub workspace_id: String,
@@ -59,6 +60,7 @@ pub struct WorkspaceStatus {
 
 /// A command, without its output.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastCommand {
     /// Its number in the history.
     pub sequence: u64,
@@ -96,6 +98,7 @@ pub struct DamagedWorkspace {
 
 /// A workspace that is gone.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DeletedWorkspace {
     /// Its id.
     pub workspace_id: String,

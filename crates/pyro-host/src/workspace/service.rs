@@ -17,6 +17,7 @@ pub use logs::{DEFAULT_TAIL_LINES, ServiceLogEvent, ServiceLogEvents, ServiceLog
 
 /// A service as it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceStatus {
     /// The workspace.
     pub workspace_id: String,
@@ -50,6 +51,7 @@ pub struct ServiceStatus {
 
 /// The services of a workspace.
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceList {
     /// The workspace.
     pub workspace_id: String,

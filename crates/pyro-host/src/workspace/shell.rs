@@ -24,6 +24,7 @@ const INPUT_CHUNK: usize = 32 * 1024;
 
 /// A shell as it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShellStatus {
     /// The workspace.
     pub workspace_id: String,
@@ -62,6 +63,7 @@ pub struct ShellList {
 
 /// What was written to a shell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShellWritten {
     /// The shell.
     #[serde(flatten)]
@@ -74,6 +76,7 @@ pub struct ShellWritten {
 
 /// What was sent to a shell.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShellSignalled {
     /// The shell.
     #[serde(flatten)]

@@ -22,6 +22,7 @@ const PIECE: u64 = 64 * 1024;
 
 /// The end of what a service printed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceLogs {
     /// The workspace.
     pub workspace_id: String,

@@ -38,6 +38,7 @@ pub struct ReadSpec {
 
 /// What a shell has shown.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ShellOutput {
     /// The shell.
     #[serde(flatten)]

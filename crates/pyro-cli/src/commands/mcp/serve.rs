@@ -1,0 +1,38 @@
+//! `pyro mcp serve`.
+
+use crate::commands::block_on_threads;
+use crate::exit::Failure;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use pyro_host::pyro::Pyro;
+use pyro_mcp::{Profile, Server};
+
+/// Offer pyro as tools to an AI agent, over standard input and output.
+///
+/// MCP clients start it themselves: their configuration names the command `pyro` with the arguments `mcp serve`. It ends
+/// when the client closes its standard input. Workspaces live on, machines of vm_run do not.
+#[derive(Debug, Args)]
+#[command(after_help = "Clients:\n\
+\x20 Claude Code: claude mcp add pyro -- pyro mcp serve\n\
+\x20 Codex:       codex mcp add pyro -- pyro mcp serve\n\n\
+Examples:\n\
+\x20 pyro mcp serve < /dev/null && echo ended\n\
+\x20 pyro mcp serve --profile vm-run < /dev/null && echo ended")]
+pub struct Serve {
+    /// Which tools are offered: vm_run alone; workspaces without services and shells; everything.
+    #[arg(long, value_name = "PROFILE", default_value = Profile::default().name(), value_parser = profiles())]
+    profile: String,
+}
+
+fn profiles() -> PossibleValuesParser {
+    PossibleValuesParser::new(Profile::ALL.map(Profile::name))
+}
+
+impl Serve {
+    pub fn execute(self) -> Result<u8, Failure> {
+        let profile = Profile::parse(&self.profile)?;
+        let server = Server::new(Pyro::from_environment()?, profile);
+        block_on_threads(server.serve_stdio())?;
+        Ok(0)
+    }
+}
