@@ -3,7 +3,7 @@
 use crate::run::ping;
 
 pub const HELP: &str = "\
-usage: cargo xtask bench [-- [run | workspace | session] OPTIONS]
+usage: cargo xtask bench [-- [run | workspace | session | mcp] OPTIONS]
 
 Without a name, all are measured.
 
@@ -19,7 +19,10 @@ of workspace:
 of session:
   --keys N        keys typed at a shell, in each of some ways (25)
   --starts N      rounds of services of each kind (9)
-  --prints N      rounds of 8 MB printed, and of 10 MB read (5)";
+  --prints N      rounds of 8 MB printed, and of 10 MB read (5)
+
+of mcp:
+  --calls N       commands through the MCP server, and as many through the façade (25)";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,7 @@ pub struct Arguments {
     pub keys: usize,
     pub starts: usize,
     pub prints: usize,
+    pub calls: usize,
 }
 
 const DEFAULTS: Arguments = Arguments {
@@ -45,6 +49,7 @@ const DEFAULTS: Arguments = Arguments {
     keys: 25,
     starts: 9,
     prints: 5,
+    calls: 25,
 };
 
 /// What is measured together.
@@ -56,6 +61,8 @@ pub enum Part {
     Workspace,
     /// Shells and services.
     Session,
+    /// The MCP server.
+    Mcp,
 }
 
 impl Part {
@@ -64,6 +71,7 @@ impl Part {
             "run" => Some(Self::Run),
             "workspace" => Some(Self::Workspace),
             "session" => Some(Self::Session),
+            "mcp" => Some(Self::Mcp),
             _ => None,
         }
     }
@@ -108,6 +116,7 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--keys" => &mut arguments.keys,
             "--starts" => &mut arguments.starts,
             "--prints" => &mut arguments.prints,
+            "--calls" => &mut arguments.calls,
             "--help" | "-h" => return Ok(Wanted::Help),
             other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
         };

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: times pyro on one machine in one run. `run` times runs beside a bare QEMU clone of the same
-//! guest, `workspace` times workspaces, also beside what a user would do without pyro's own means, and `session` what
-//! stays in them: shells and services.
+//! guest, `workspace` times workspaces, also beside what a user would do without pyro's own means, `session` what stays in
+//! them: shells and services, and `mcp` what the MCP server adds to a call.
 //!
 //! Everything that is compared is measured in turns (cold, warm, floor, cold, warm, floor, …), so that noise hits
 //! all alike, and told as medians and ratios. A bar that is missed is printed as missed and fails nothing.
@@ -10,6 +10,7 @@ mod arguments;
 mod executable;
 mod host;
 mod lot;
+mod mcp;
 mod processes;
 mod run;
 mod samples;
@@ -61,6 +62,9 @@ fn bench(arguments: &Arguments) -> Result<()> {
     }
     if arguments.wants(Part::Session) {
         tables.push(session::bench(&runtime, &host, &executable, arguments)?);
+    }
+    if arguments.wants(Part::Mcp) {
+        tables.push(mcp::bench(&runtime, &host, &executable, arguments)?);
     }
     println!("{:12} {}", "load after", host::load());
     let (mut n_met, mut n_bars) = (0, 0);
