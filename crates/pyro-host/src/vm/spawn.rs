@@ -15,22 +15,44 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::{OnceLock, mpsc};
+use std::sync::{Mutex, PoisonError, mpsc};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 type Job = (Command, mpsc::Sender<io::Result<Child>>);
 
-static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+/// The thread that starts the children of one process.
+struct Spawner {
+    process: Pid,
+    jobs: mpsc::Sender<Job>,
+}
+
+static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
 
 /// Starts the command as a child that is killed when this process ends.
 pub(super) fn spawn_owned(mut command: Command) -> io::Result<Child> {
     die_with_owner(&mut command);
-    let spawner = SPAWNER.get_or_init(start_spawner);
+    let spawner = spawner();
     let (answer, answered) = mpsc::channel();
     let gone = || io::Error::other("the thread that starts processes is gone");
     spawner.send((command, answer)).map_err(|_| gone())?;
     answered.recv().map_err(|_| gone())?
+}
+
+/// The way to this process's thread. A process that was forked off, as Python programs do, has none of the threads of
+/// the one that it came from, and starts one of its own.
+fn spawner() -> mpsc::Sender<Job> {
+    let mut known = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*known {
+        Some(spawner) if spawner.process == getpid() => spawner.jobs.clone(),
+        _ => {
+            let jobs = start_spawner();
+            let gone = known.replace(Spawner { process: getpid(), jobs: jobs.clone() });
+            // The other end of its channel belongs to a thread that is not there.
+            std::mem::forget(gone);
+            jobs
+        }
+    }
 }
 
 fn start_spawner() -> mpsc::Sender<Job> {
