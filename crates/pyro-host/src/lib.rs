@@ -27,6 +27,7 @@ pub mod pruned;
 pub mod pyro;
 pub mod run;
 pub mod service;
+pub mod settings;
 pub mod shell;
 pub mod start;
 pub mod state_dir;

@@ -2,8 +2,9 @@
 //! that has tools cannot type: here they become tools and parameters.
 
 use pyro_host::error::{Error, ErrorKind};
+use std::cmp::Reverse;
 
-/// What the façade's hints say, and what that is for a model. The longer ones come first.
+/// What the façade's hints say, and what that is for a model.
 const SAID: &[(&str, &str)] = &[
     (
         "`pyro workspace list` shows those that are there; one whose time to live is over is gone",
@@ -13,6 +14,13 @@ const SAID: &[(&str, &str)] = &[
         "a VM is gone after its command, and when its time to live is over",
         "check the id; a VM is gone after its command, and when its time to live is over: vm_create makes a new one",
     ),
+    ("look with `pyro workspace exec ID -- ls -la`", "look with workspace_exec, for example: ls -la"),
+    ("`pyro workspace exec ID -- dmesg` may say more", "workspace_exec of dmesg may say more"),
+    ("`pyro env list`, `pyro env inspect NAME --json`", "vm_list_environments lists them"),
+    ("`pyro workspace service list ID` shows", "service_list shows"),
+    ("`pyro workspace status ID`", "workspace_status"),
+    ("pyro workspace shell open ID", "shell_open"),
+    ("`pyro workspace logs ID` shows", "workspace_logs without sequence shows"),
     (
         "stop or delete one (`pyro workspace list`), or raise",
         "delete one with workspace_delete or vm_delete, or have raised",
@@ -68,7 +76,9 @@ const SAID: &[(&str, &str)] = &[
 /// What to do next.
 pub fn hint_for_model(error: &Error) -> String {
     let Some(hint) = error.hint() else { return usual_hint(error.kind()).to_owned() };
-    SAID.iter().fold(hint.to_owned(), |hint, (said, meant)| hint.replace(said, meant))
+    let mut longest_first = SAID.to_vec();
+    longest_first.sort_by_key(|(said, _)| Reverse(said.len()));
+    longest_first.iter().fold(hint.to_owned(), |hint, (said, meant)| hint.replace(said, meant))
 }
 
 /// What to do next where the failure itself does not say.

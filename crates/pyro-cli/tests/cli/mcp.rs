@@ -166,6 +166,43 @@ fn wrong_arguments_are_answered_with_what_would_be_right() {
 }
 
 #[test]
+fn a_path_of_the_host_that_is_relative_and_leads_nowhere_is_to_be_absolute() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let mut client = Client::start(&home, &[]);
+    let none = "no/such/place";
+    for (tool, arguments) in [
+        (
+            "workspace_create",
+            json!({"environment": "debian:12", "seed_path": none, "allow_host_compat": true}),
+        ),
+        ("workspace_sync_push", json!({"workspace_id": id, "source_path": none})),
+        ("workspace_export", json!({"workspace_id": id, "path": "/workspace", "output_path": none})),
+    ] {
+        let (_, hint) = client.refused(tool, arguments);
+        assert!(hint.contains("give an absolute path"), "{tool}: {hint}");
+    }
+}
+
+/// A server has no flags for them.
+#[test]
+fn the_settings_of_the_servers_environment_hold() {
+    let home = Home::new();
+    for tool in ["vm_run", "vm_create", "workspace_create"] {
+        let mut arguments = json!({"environment": "debian:12"});
+        if tool == "vm_run" {
+            arguments["command"] = "true".into();
+        }
+        let refused = |variable: &str, value: &str| {
+            Client::start_with(&home, variable, value).refused(tool, arguments.clone()).0
+        };
+        assert_eq!(refused("PYRO_ACCEL", "warp"), "invalid_argument", "{tool}");
+        // What is empty is as good as not there: it fails for want of QEMU.
+        assert_eq!(refused("PYRO_ACCEL", ""), "unsupported_host", "{tool}");
+    }
+}
+
+#[test]
 fn unknown_names_are_answered_with_what_to_do() {
     let home = Home::new();
     let mut client = Client::start(&home, &[]);

@@ -4,7 +4,7 @@
 use crate::home::{Home, LIMIT};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
@@ -29,7 +29,10 @@ pub struct Client {
 impl Client {
     /// A server with these options that nobody has spoken to.
     pub fn silent(home: &Home, options: &[&str]) -> Self {
-        let mut command = home.command(&[&["mcp", "serve"], options].concat());
+        Self::of(home.command(&[&["mcp", "serve"], options].concat()))
+    }
+
+    fn of(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
@@ -45,13 +48,23 @@ impl Client {
 
     /// A server with these options that knows its client, as in the revisions of 2025.
     pub fn start(home: &Home, options: &[&str]) -> Self {
-        let mut client = Self::silent(home, options);
+        Self::silent(home, options).introduced()
+    }
+
+    /// The same with a setting in its environment.
+    pub fn start_with(home: &Home, variable: &str, value: &str) -> Self {
+        let mut command = home.command(&["mcp", "serve"]);
+        command.env(variable, value);
+        Self::of(command).introduced()
+    }
+
+    fn introduced(mut self) -> Self {
         let info = json!({"name": "test", "version": "1"});
         let params = json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info});
-        let answer = client.request("initialize", params);
+        let answer = self.request("initialize", params);
         assert_eq!(answer["result"]["protocolVersion"], "2025-11-25", "{answer}");
-        client.notify("notifications/initialized", json!({}));
-        client
+        self.notify("notifications/initialized", json!({}));
+        self
     }
 
     /// Tells something that is not answered.

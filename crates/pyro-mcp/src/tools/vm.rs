@@ -8,6 +8,7 @@ use pyro_host::error::Result;
 use pyro_host::limits::{DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS};
 use pyro_host::pyro::Reaped;
 use pyro_host::run::{RunEvent, RunResult, RunSpec};
+use pyro_host::settings::Settings;
 use pyro_host::start::StartEvent;
 use pyro_host::supervisor::PersistentSpec;
 use pyro_host::vm::VmSpec;
@@ -127,12 +128,14 @@ pub(super) fn timeout_seconds() -> u64 {
 
 impl Machine {
     /// The same as one that stays.
-    pub fn into_persistent(self) -> PersistentSpec {
+    pub fn into_persistent(self) -> Result<PersistentSpec> {
+        let Settings { accelerator, mirror } = Settings::from_environment()?;
         let mut spec = WorkspaceSpec::new(self.environment).machine;
         (spec.vm.vcpu_count, spec.vm.mem_mib) = (self.vcpu_count, self.mem_mib);
         (spec.ttl_seconds, spec.network) = (self.ttl_seconds, self.network);
         spec.allow_host_compat = self.allow_host_compat;
-        spec
+        (spec.accelerator, spec.mirror) = (accelerator, mirror);
+        Ok(spec)
     }
 }
 
@@ -155,6 +158,7 @@ async fn vm_run(call: Call, run: Run) -> Result<RunResult> {
     (spec.timeout_seconds, spec.ttl_seconds) = (run.timeout_seconds, machine.ttl_seconds);
     (spec.network, spec.allow_host_compat) = (machine.network, machine.allow_host_compat);
     spec.capture_bytes = 0;
+    Settings { accelerator: spec.accelerator, mirror: spec.mirror } = Settings::from_environment()?;
     let mut printed = Printed::default();
     let (events, told) = mpsc::channel(8);
     let running = call.pyro.run(&spec, None, Some(events));
@@ -176,7 +180,7 @@ struct Create {
 }
 
 async fn vm_create(call: Call, create: Create) -> Result<VmStatus> {
-    let spec = create.machine.into_persistent();
+    let spec = create.machine.into_persistent()?;
     let (events, told) = mpsc::channel(8);
     let (pyro, progress) = (call.pyro, call.progress);
     let creating = async move { pyro.create_vm(&spec, Some(&events)).await };

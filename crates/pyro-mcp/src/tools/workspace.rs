@@ -95,11 +95,25 @@ struct Create {
 }
 
 async fn workspace_create(call: Call, create: Create) -> Result<WorkspaceStatus> {
-    let spec = WorkspaceSpec { machine: create.machine.into_persistent(), seed_path: create.seed_path };
+    let spec = WorkspaceSpec { machine: create.machine.into_persistent()?, seed_path: create.seed_path };
     let (events, told) = mpsc::channel(8);
     let (pyro, progress) = (call.pyro, call.progress);
+    let source = spec.seed_path.clone();
     let creating = async move { pyro.create_workspace(&spec, Some(&events)).await };
-    listening(creating, told, |event: WorkspaceEvent| progress.workspace(&event)).await
+    let created = listening(creating, told, |event: WorkspaceEvent| progress.workspace(&event)).await;
+    created.map_err(|error| match source {
+        Some(path) => if_relative("seed_path", &path, path.exists(), error),
+        None => error,
+    })
+}
+
+/// Says of a path of this computer that led nowhere what it was relative to: a model does not know where the server is.
+fn if_relative(parameter: &str, path: &Path, is_there: bool, error: Error) -> Error {
+    if path.is_absolute() || is_there {
+        return error;
+    }
+    let from = std::env::current_dir().unwrap_or_default();
+    error.with_hint(format!("{parameter} was looked for in `{}`: give an absolute path", from.display()))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -121,7 +135,9 @@ pub(super) fn workspace_path() -> String {
 async fn workspace_sync_push(call: Call, push: SyncPush) -> Result<SyncResult> {
     let progress = call.progress;
     let told = move |files| progress.files(files);
-    call.pyro.push_workspace_sync(&push.workspace_id, &push.source_path, &push.dest, Some(told)).await
+    let source = &push.source_path;
+    let pushed = call.pyro.push_workspace_sync(&push.workspace_id, source, &push.dest, Some(told)).await;
+    pushed.map_err(|error| if_relative("source_path", source, source.exists(), error))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -160,7 +176,9 @@ struct Export {
 
 async fn workspace_export(call: Call, export: Export) -> Result<ExportResult> {
     let output: &Path = &export.output_path;
-    call.pyro.export_workspace(&export.workspace_id, &export.path, output, false).await
+    let exported = call.pyro.export_workspace(&export.workspace_id, &export.path, output, false).await;
+    let is_there = output.parent().is_some_and(|folder| folder == Path::new("") || folder.exists());
+    exported.map_err(|error| if_relative("output_path", output, is_there, error))
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
