@@ -1,6 +1,6 @@
 //! The root of the command line.
 
-use crate::commands::{completions, doctor, env, man, mcp, run, supervise, workspace};
+use crate::commands::{completions, demo, doctor, env, man, mcp, run, supervise, workspace};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
@@ -31,6 +31,7 @@ pub enum Command {
     #[command(subcommand)]
     Mcp(mcp::Mcp),
     Doctor(doctor::Doctor),
+    Demo(demo::Demo),
     Completions(completions::Completions),
     Man(man::Man),
     /// No subcommand of the parser: completions would show it, hidden or not.

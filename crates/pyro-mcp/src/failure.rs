@@ -38,7 +38,7 @@ const SAID: &[(&str, &str)] = &[
         "close one that is not needed with shell_close",
     ),
     ("or interrupt it: shell signal … --signal INT", "or interrupt it with shell_signal"),
-    ("give one after `--`, for example: -- git --version", "give one, for example: git --version"),
+    ("give one after `--`, for example: -- git --version", "give one, for example: ls -la"),
     ("choose another output, or replace it with `--force`", "choose another output_path"),
     (
         "put it into a file: pyro workspace sync push ID SOURCE",

@@ -2,6 +2,7 @@
 //! function that does it.
 
 pub mod completions;
+pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod interrupt;
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Env(env) => Outcome { json: env.json(), result: env.execute() },
         Command::Mcp(mcp) => Outcome { json: false, result: mcp.execute() },
         Command::Doctor(doctor) => Outcome { json: doctor.json, result: doctor.execute() },
+        Command::Demo(demo) => Outcome { json: demo.json(), result: demo.execute() },
         Command::Workspace(workspace) => Outcome { json: workspace.json(), result: workspace.execute() },
         Command::Supervise(supervise) => Outcome { json: false, result: supervise.execute() },
         Command::Completions(completions) => Outcome { json: false, result: completions.execute() },

@@ -1,6 +1,11 @@
 //! The command line without a guest: usage, messages, JSON, and the rules of the house.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod contract;
+mod contract_cli;
+mod contract_exits;
+mod contract_mcp;
+mod demo;
 mod home;
 mod host_compat_service;
 mod host_compat_shell;
@@ -8,6 +13,7 @@ mod host_compat_workspace;
 mod house_rules;
 mod mcp;
 mod mcp_client;
+mod model_server;
 mod service;
 mod shell;
 mod terminal;

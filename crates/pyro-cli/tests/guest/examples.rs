@@ -42,6 +42,8 @@ const COMMANDS: &[&[&str]] = &[
     &["workspace", "delete"],
     &["mcp"],
     &["mcp", "serve"],
+    &["demo"],
+    &["demo", "ollama"],
     &["doctor"],
     &["completions"],
     &["man"],

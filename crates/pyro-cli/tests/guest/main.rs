@@ -6,6 +6,8 @@ mod boots;
 mod clones;
 mod commands;
 mod crowd;
+mod demo;
+mod demo_ollama;
 mod examples;
 mod exec_history;
 mod faults;
@@ -16,6 +18,9 @@ mod lifecycle;
 mod lifecycle_failures;
 mod mcp;
 mod mcp_client;
+#[allow(dead_code, reason = "the tests without guests use all of it")]
+#[path = "../cli/model_server.rs"]
+mod model_server;
 mod results;
 mod service_failures;
 mod service_logs;
