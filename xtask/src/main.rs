@@ -1,15 +1,19 @@
-//! What a contributor types: `cargo xtask quickstart | setup | test | bench`.
+//! What a contributor types: `cargo xtask quickstart | setup | wheel | test | pytest | bench`.
 //!
 //! Only the standard library is used, so that the first command on a fresh machine starts within seconds.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
 
 mod bench;
 mod packages;
+mod pytest;
+mod python;
 mod quickstart;
 mod run;
 mod setup;
+mod tally;
 mod test;
 mod users;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -18,7 +22,9 @@ usage: cargo xtask COMMAND
 
   quickstart   installs what is missing, builds pyro, pulls debian:12 and runs `git --version` in a microVM
   setup        installs what is missing (Debian packages, the Rust target of the guest agent), and nothing else
+  wheel        builds the Python package and prints where it is
   test         the same set-up, then every check and every test, real guests included
+  pytest       builds the Python package and runs its tests alone
   bench        times runs, workspaces, services and shells; -- --help says which
 ";
 
@@ -29,7 +35,9 @@ fn main() -> ExitCode {
     let done = match command.as_str() {
         "quickstart" => quickstart::quickstart(),
         "setup" => setup::setup(),
+        "wheel" => wheel::wheel(),
         "test" => test::test(&rest),
+        "pytest" => test::test_python(),
         "bench" => bench::bench(&rest),
         "" | "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -17,9 +17,14 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ca-certificates", "mirrors that are reached over TLS"),
 ];
 
+/// What building the Python package needs beyond that, and so its tests.
+const FOR_WHEEL: &[(&str, &str)] = &[
+    ("python3", "is what the Python package is for"),
+    ("python3-venv", "keeps what builds and tests it apart from the system"),
+];
+
 /// What the tests need beyond that, on a minimal system.
 const FOR_TESTS: &[(&str, &str)] = &[
-    ("python3", "stands in for a QEMU that lies, in the tests"),
     ("procps", "sends signals, in the tests"),
     ("mount", "makes a disk that is soon full, in the tests"),
     ("passwd", "makes an ordinary user, in the tests"),
@@ -31,8 +36,14 @@ pub fn install_missing() -> Result<(), String> {
     install("pyro", PACKAGES)
 }
 
+/// Installs what building the Python package needs and is missing.
+pub fn install_missing_for_wheel() -> Result<(), String> {
+    install("the Python package", FOR_WHEEL)
+}
+
 /// Installs what the tests need and is missing.
 pub fn install_missing_for_tests() -> Result<(), String> {
+    install_missing_for_wheel()?;
     install("its tests", FOR_TESTS)
 }
 

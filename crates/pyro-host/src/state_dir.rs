@@ -54,6 +54,17 @@ impl StateDir {
         Ok(Self { cache: home.join("cache"), data: home.join("data"), runtime: home.join("run") })
     }
 
+    /// The same with another folder for what can be made again, which must be absolute.
+    ///
+    /// # Errors
+    /// `invalid_argument` for a relative one.
+    pub fn with_cache(self, cache: &Path) -> Result<Self> {
+        if !cache.is_absolute() {
+            return Err(Error::invalid(format!("the cache `{}` is not an absolute path", cache.display())));
+        }
+        Ok(Self { cache: cache.to_owned(), ..self })
+    }
+
     /// What can be made again: environments and templates.
     pub fn cache(&self) -> &Path {
         &self.cache

@@ -25,6 +25,10 @@ fn dependencies_run_one_way() {
         ("pyro-host", &["pyro-guest", "pyro-mcp", "pyro-cli", "clap", "indicatif", "rmcp", "pyo3", "anyhow"]),
         ("pyro-mcp", &["pyro-guest", "pyro-protocol", "pyro-cli", "clap", "indicatif", "rustix", "nix"]),
         ("pyro-cli", &["pyro-guest", "pyro-protocol", "rmcp", "schemars", "rustix", "nix"]),
+        (
+            "pyro-python",
+            &["pyro-guest", "pyro-protocol", "pyro-cli", "clap", "rmcp", "schemars", "rustix", "nix"],
+        ),
     ];
     for (name, never) in forbidden {
         let dependencies = dependencies(name);
