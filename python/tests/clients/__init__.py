@@ -1,0 +1,1 @@
+"""pyro as other programs use it: MCP clients, coding agents, frameworks."""
