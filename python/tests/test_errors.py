@@ -44,6 +44,15 @@ def test_the_whole_chain_of_causes_is_told(pyro: Pyro, workspace: Any) -> None:
     assert type(error) is InvalidArgumentError and "nonsense" in str(error)
 
 
+def test_hints_speak_of_parameters_and_not_of_flags(pyro: Pyro, workspace: Any, tmp_path: Any) -> None:
+    hint = failure_of(pyro.run_in_vm, BASE, "true", network=True).hint or ""
+    assert "without network" in hint and "--" not in hint
+    (tmp_path / "out").write_text("in the way")
+    home, out = workspace["workspace_id"], tmp_path / "out"
+    hint = failure_of(pyro.export_workspace, home, "/workspace", output_path=out).hint or ""
+    assert "`force`" in hint and "--" not in hint
+
+
 def test_errors_survive_copying_and_pickling(pyro: Pyro) -> None:
     samples = [
         failure_of(pyro.status_workspace, MISSING),

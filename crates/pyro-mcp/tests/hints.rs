@@ -1,4 +1,5 @@
 //! The façade's hints are written for people at a terminal. None of them may reach a model untranslated.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use pyro_host::error::Error;
 use pyro_mcp::failure::hint_for_model;

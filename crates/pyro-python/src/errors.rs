@@ -26,5 +26,23 @@ pub fn panicked(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
 fn exception(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let chain = PyTuple::new(py, error.chain())?;
     let make = py.import("pyro_mcp.errors")?.getattr("_exception")?;
-    make.call1((error.kind().code(), chain, error.hint())).map(PyErr::from_value)
+    make.call1((error.kind().code(), chain, error.hint().map(hint))).map(PyErr::from_value)
+}
+
+/// A hint of the façade for who has parameters instead of flags: `--mem-mib` is `mem_mib` outside of commands.
+fn hint(text: &str) -> String {
+    if text.contains("-- ") {
+        return text.to_owned();
+    }
+    let parts =
+        text.split('`').map(|part| if part.contains("pyro ") { part.to_owned() } else { parameters(part) });
+    parts.collect::<Vec<_>>().join("`")
+}
+
+fn parameters(text: &str) -> String {
+    let word = |word: &str| match word.strip_prefix("--") {
+        Some(flag) if flag.starts_with(|first: char| first.is_ascii_lowercase()) => flag.replace('-', "_"),
+        _ => word.to_owned(),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }

@@ -64,7 +64,7 @@ fn the_last_line_is_the_summary_also_of_a_failure() {
     let (stdout, stderr) = texts(&output);
     assert_eq!(output.status.code(), Some(125), "{stderr}");
     let last = stdout.lines().last().unwrap();
-    let summary = "[summary] exit_code=125 fallback_used=false execution_mode=none model='a b' tool_calls=0 duration_ms=";
+    let summary = "[summary] exit_code=125 execution_mode=none model='a b' tool_calls=0 duration_ms=";
     assert!(last.starts_with(summary), "{stdout}");
     assert!(stderr.starts_with("error: ") && stderr.contains("hint: "), "{stderr}");
 }

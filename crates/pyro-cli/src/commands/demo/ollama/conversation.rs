@@ -53,7 +53,6 @@ impl Conversation {
             rounds: self.rounds,
             tool_calls: self.calls.len(),
             calls: self.calls,
-            fallback_used: false,
             duration_ms: self.begun.elapsed().as_secs_f64() * 1000.0,
         }
     }

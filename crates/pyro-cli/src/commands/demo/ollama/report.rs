@@ -23,8 +23,6 @@ pub struct Report {
     pub calls: Vec<CallReport>,
     /// Where the commands ran: the last that succeeded.
     pub execution_mode: Option<String>,
-    /// Whether something was done in the model's place. Never.
-    pub fallback_used: bool,
     /// How long all of it took.
     pub duration_ms: f64,
 }
@@ -62,8 +60,7 @@ impl Report {
             Err(Failure::Error(_)) => 125,
         };
         format!(
-            "[summary] exit_code={exit_code} fallback_used={} execution_mode={} model={} tool_calls={} duration_ms={:.0}\n",
-            self.fallback_used,
+            "[summary] exit_code={exit_code} execution_mode={} model={} tool_calls={} duration_ms={:.0}\n",
             self.execution_mode.as_deref().unwrap_or("none"),
             shown::word(&self.model),
             self.tool_calls,
