@@ -2,7 +2,7 @@
 
 use crate::printed::Printed;
 use crate::progress::Progress;
-use pyro_host::error::Result;
+use pyro_host::error::{Error, ErrorKind, Result};
 use pyro_host::output::OutputChannel;
 use pyro_host::pyro::Pyro;
 use std::future::Future;
@@ -16,9 +16,22 @@ pub struct Call {
     pub pyro: Pyro,
     /// Where to say how far it is.
     pub progress: Progress,
+    /// Whether the user lets models leave the isolation, where no guest can be started.
+    pub may_use_host: bool,
 }
 
 impl Call {
+    /// Refuses what only the user may decide.
+    pub(crate) fn check_host_compat(&self, is_wanted: bool) -> Result<()> {
+        if is_wanted && !self.may_use_host {
+            let message = "allow_host_compat is not for the model to decide, and the user has not allowed it";
+            return Err(Error::new(ErrorKind::Unsupported, message).with_hint(
+                "leave allow_host_compat out; the user's `pyro mcp serve --allow-host-compat` would allow it",
+            ));
+        }
+        Ok(())
+    }
+
     /// Takes output of a command that runs, and says how much there is.
     pub(crate) fn take(&self, printed: &mut Printed, channel: OutputChannel, bytes: &[u8]) {
         printed.push(channel, bytes);

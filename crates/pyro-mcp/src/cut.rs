@@ -1,42 +1,89 @@
 //! Shortens what is too long for a model: the middle is left out, since what matters most stands at the beginning and at
 //! the end, and in its place stands how to get it.
 
-/// How many characters of output one result has at most, whatever it is made of.
+/// How wide the output in one result is at most, whatever it is made of.
 pub const LIMIT: usize = 30_000;
 
 /// How many entries of a list one result has at most.
 pub const LIMIT_ENTRIES: usize = 100;
 
-/// Leaves the middle out of a text that has more characters than this.
+/// Leaves the middle out of a text that is wider than this.
 pub fn cut(text: String, limit: usize, rest: &str) -> String {
-    if text.len() <= limit || text.chars().count() <= limit {
+    let bytes = text.as_bytes();
+    if width(bytes) <= limit {
         return text;
     }
-    let (first, last) = (first_chars(&text, limit / 2), last_chars(&text, limit / 2));
-    joined(first, (text.len() - first.len() - last.len()) as u64, last, rest)
+    let (first, last) = (&text[..head(bytes, limit / 2)], &text[tail(bytes, limit / 2)..]);
+    joined(first, None, (text.len() - first.len() - last.len()) as u64, last, rest)
 }
 
-/// The two ends of something, with what stands in the place of its middle.
-pub(crate) fn joined(first: &str, left_out_bytes: u64, last: &str, rest: &str) -> String {
-    joined_from(0, first, left_out_bytes, last, rest)
+/// The two ends of something, with what stands in the place of its middle. `from` is the byte with which that begins,
+/// where there is a way to ask for it.
+pub(crate) fn joined(first: &str, from: Option<u64>, left_out_bytes: u64, last: &str, rest: &str) -> String {
+    let from = from.map_or(String::new(), |from| format!(", from byte {from} on"));
+    format!("{first}\n[... {left_out_bytes} bytes are left out here{from}: {rest} ...]\n{last}")
 }
 
-/// The same of something whose first byte is not the first of all.
-pub(crate) fn joined_from(start: u64, first: &str, left_out_bytes: u64, last: &str, rest: &str) -> String {
-    let from = start + first.len() as u64;
-    format!(
-        "{first}\n[... {left_out_bytes} bytes are left out here, from byte {from} on: {rest} ...]\n{last}"
-    )
+/// How wide something is as a text in JSON, where a line break takes two characters and a control character six. What is
+/// no UTF-8 becomes one character.
+pub(crate) fn width(bytes: &[u8]) -> usize {
+    pieces(bytes).map(|piece| piece.width).sum()
 }
 
-/// Shortens several texts so that they have so many characters in all. Short ones stay as they are. Says which were cut.
+/// How many bytes the longest beginning has that is no wider than this. It does not end within a character.
+pub(crate) fn head(bytes: &[u8], limit: usize) -> usize {
+    let mut left = limit;
+    let fits = |piece: &Piece| match left.checked_sub(piece.width) {
+        Some(still) => {
+            left = still;
+            true
+        }
+        None => false,
+    };
+    pieces(bytes).take_while(fits).map(|piece| piece.n_bytes).sum()
+}
+
+/// With which byte the longest end begins that is no wider than this, and does not begin within a character.
+pub(crate) fn tail(bytes: &[u8], limit: usize) -> usize {
+    let mut left = width(bytes);
+    let too_wide = |piece: &Piece| {
+        let is_too_wide = left > limit;
+        left -= piece.width;
+        is_too_wide
+    };
+    pieces(bytes).take_while(too_wide).map(|piece| piece.n_bytes).sum()
+}
+
+/// A character, or what stands in the place of one.
+struct Piece {
+    n_bytes: usize,
+    width: usize,
+}
+
+fn pieces(bytes: &[u8]) -> impl Iterator<Item = Piece> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        let characters = chunk.valid().chars().map(|it| Piece { n_bytes: it.len_utf8(), width: in_json(it) });
+        let n_invalid = chunk.invalid().len();
+        characters.chain((n_invalid > 0).then_some(Piece { n_bytes: n_invalid, width: 1 }))
+    })
+}
+
+fn in_json(character: char) -> usize {
+    match character {
+        '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
+        '\0'..' ' => 6,
+        _ => 1,
+    }
+}
+
+/// Shortens several texts so that they are no wider than this in all. Short ones stay as they are. Says which were cut.
 pub fn cut_all(texts: &mut [&mut String], limit: usize, rest: &str) -> Vec<bool> {
-    let lengths: Vec<usize> = texts.iter().map(|text| text.chars().count()).collect();
-    let each = share(&lengths, limit);
+    let widths: Vec<usize> = texts.iter().map(|text| width(text.as_bytes())).collect();
+    let each = share(&widths, limit);
     for text in texts {
         **text = cut(std::mem::take(*text), each, rest);
     }
-    lengths.iter().map(|length| *length > each).collect()
+    widths.iter().map(|width| *width > each).collect()
 }
 
 /// How long each of these may be so that all of them are this long at most: what short ones do not need goes to the long
@@ -64,17 +111,6 @@ pub fn cut_list<T>(list: &mut Vec<T>) -> usize {
     n_left_out
 }
 
-pub(crate) fn first_chars(text: &str, n_chars: usize) -> &str {
-    text.char_indices().nth(n_chars).map_or(text, |(at, _)| &text[..at])
-}
-
-pub(crate) fn last_chars(text: &str, n_chars: usize) -> &str {
-    match n_chars.checked_sub(1) {
-        Some(before_last) => text.char_indices().nth_back(before_last).map_or(text, |(at, _)| &text[at..]),
-        None => "",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,14 +118,20 @@ mod tests {
     #[test]
     fn the_middle_is_left_out_and_its_place_says_so() {
         assert_eq!(cut("äöü".into(), 3, "x"), "äöü");
-        assert_eq!(
-            cut("äbcdefö".into(), 4, "ask"),
-            "äb\n[... 3 bytes are left out here, from byte 3 on: ask ...]\nfö"
-        );
-        assert_eq!(
-            cut("abc".into(), 0, "ask"),
-            "\n[... 3 bytes are left out here, from byte 0 on: ask ...]\n"
-        );
+        assert_eq!(cut("äbcdefö".into(), 4, "ask"), "äb\n[... 3 bytes are left out here: ask ...]\nfö");
+        assert_eq!(cut("abc".into(), 0, "ask"), "\n[... 3 bytes are left out here: ask ...]\n");
+    }
+
+    #[test]
+    fn ends_have_whole_characters_and_the_width_that_they_have_in_json() {
+        let text = "a\n\0\u{1b}\"\\\t\u{7f}ä日😀";
+        assert_eq!(width(text.as_bytes()), serde_json::to_string(text).unwrap().chars().count() - 2);
+        let bytes = b"\xffx\xe6\x97\xa5\xe6\x97";
+        assert_eq!(width(bytes), 4);
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|limit| head(bytes, limit)), [0, 1, 2, 5, 7, 7]);
+        assert_eq!([0, 1, 2, 3, 4, 9].map(|limit| tail(bytes, limit)), [7, 5, 2, 1, 0, 0]);
+        assert_eq!(head("\n\n".as_bytes(), 3), 1);
+        assert_eq!(tail("\n\n".as_bytes(), 3), 1);
     }
 
     #[test]

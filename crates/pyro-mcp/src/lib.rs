@@ -11,6 +11,7 @@
 pub mod call;
 pub mod cut;
 pub mod failure;
+pub mod fit;
 pub mod printed;
 pub mod profile;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! What a command prints while it runs: the two ends of each output are kept, however long it is.
 
-use crate::cut::{LIMIT, cut, first_chars, joined, joined_from, last_chars, share};
+use crate::cut::{LIMIT, head, joined, share, tail, width};
 use pyro_host::output::OutputChannel;
 use std::collections::VecDeque;
 
@@ -46,9 +46,9 @@ impl Printed {
         self.stdout.n_bytes() + self.stderr.n_bytes()
     }
 
-    /// Both outputs, which have [`LIMIT`] characters in all. `rest` says how to get what is left out.
+    /// Both outputs, which are no wider than [`LIMIT`] in all. `rest` says how to get what is left out.
     pub fn show(self, rest: &str) -> Shown {
-        let limit = share(&[self.stdout.n_chars(), self.stderr.n_chars()], LIMIT);
+        let limit = share(&[self.stdout.width(), self.stderr.width()], LIMIT);
         let (stdout, out_cut) = self.stdout.show(limit, rest);
         let (stderr, err_cut) = self.stderr.show(limit, rest);
         Shown { stdout, stderr, truncated: out_cut || err_cut }
@@ -71,25 +71,30 @@ impl Ends {
         (self.first.len() + self.last.len()) as u64 + self.n_between
     }
 
-    /// How many characters there are, or more than any result shows.
-    fn n_chars(&self) -> usize {
-        if self.last.is_empty() { String::from_utf8_lossy(&self.first).chars().count() } else { END_BYTES }
+    /// How wide it is, or wider than any result.
+    fn width(&self) -> usize {
+        if self.last.is_empty() { width(&self.first) } else { END_BYTES }
     }
 
     fn show(mut self, limit: usize, rest: &str) -> (String, bool) {
-        if self.n_between == 0 {
-            self.first.extend(self.last);
-            let text = String::from_utf8_lossy(&self.first).into_owned();
-            let is_cut = text.chars().count() > limit;
-            return (cut(text, limit, rest), is_cut);
-        }
         let n_bytes = self.n_bytes();
-        let (first, last) =
-            (String::from_utf8_lossy(&self.first), String::from_utf8_lossy(self.last.make_contiguous()));
-        let (first, last) = (first_chars(&first, limit / 2), last_chars(&last, limit / 2));
-        let left_out = n_bytes.saturating_sub((first.len() + last.len()) as u64);
-        (joined(first, left_out, last, rest), true)
+        let last = if self.n_between == 0 {
+            self.first.extend(std::mem::take(&mut self.last));
+            if width(&self.first) <= limit {
+                return (lossy(&self.first), false);
+            }
+            &self.first[..]
+        } else {
+            self.last.make_contiguous()
+        };
+        let (first, last) = (&self.first[..head(&self.first, limit / 2)], &last[tail(last, limit / 2)..]);
+        let left_out = n_bytes - (first.len() + last.len()) as u64;
+        (joined(&lossy(first), Some(first.len() as u64), left_out, &lossy(last), rest), true)
     }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The outputs of a command from some byte on.
@@ -124,35 +129,37 @@ impl Piece {
 
     /// Both outputs. `rest` says how to get what comes after them.
     pub fn show(self, rest: &str) -> Shown {
-        let truncated = self.stdout.is_part() || self.stderr.is_part();
-        let offset = self.offset;
-        Shown { stdout: self.stdout.show(offset, rest), stderr: self.stderr.show(offset, rest), truncated }
+        let (stdout, out_cut) = self.stdout.show(self.offset, rest);
+        let (stderr, err_cut) = self.stderr.show(self.offset, rest);
+        Shown { stdout, stderr, truncated: out_cut || err_cut }
     }
 }
 
 impl Window {
-    /// How many bytes are shown: half of what a result has, for each of the two outputs.
-    const SIZE: usize = LIMIT / 2;
+    /// How wide what is shown is: half of what a result has, for each of the two outputs.
+    const WIDTH: usize = LIMIT / 2;
+
+    /// As many bytes as that can have, and those after which it is known how the last character ends.
+    const MOST_BYTES: usize = 4 * Self::WIDTH + 4;
 
     fn push(&mut self, offset: u64, bytes: &[u8]) {
         let skipped = usize::try_from(offset - self.n_before).unwrap_or(usize::MAX).min(bytes.len());
         self.n_before += skipped as u64;
         let wanted = &bytes[skipped..];
-        let (shown, after) = wanted.split_at(wanted.len().min(Self::SIZE - self.bytes.len()));
-        self.bytes.extend_from_slice(shown);
+        let (kept, after) = wanted.split_at(wanted.len().min(Self::MOST_BYTES - self.bytes.len()));
+        self.bytes.extend_from_slice(kept);
         self.n_after += after.len() as u64;
     }
 
-    fn is_part(&self) -> bool {
-        self.n_before + self.n_after > 0
-    }
-
-    fn show(self, offset: u64, rest: &str) -> String {
-        let text = String::from_utf8_lossy(&self.bytes).into_owned();
-        if self.n_after == 0 {
-            return text;
+    /// The text from the offset on, and whether that is only a part of the output.
+    fn show(self, offset: u64, rest: &str) -> (String, bool) {
+        let (shown, after) = self.bytes.split_at(head(&self.bytes, Self::WIDTH));
+        let n_after = after.len() as u64 + self.n_after;
+        let text = lossy(shown);
+        if n_after == 0 {
+            return (text, self.n_before > 0);
         }
-        joined_from(offset, &text, self.n_after, "", rest)
+        (joined(&text, Some(offset + shown.len() as u64), n_after, "", rest), true)
     }
 }
 
@@ -173,6 +180,39 @@ mod tests {
         assert_eq!((shown.len(), &shown[..4]), (LIMIT / 2, "defx"));
         let (n_after, next) = (LIMIT + 3 - LIMIT / 2, LIMIT / 2 + 3);
         assert_eq!(told, format!("[... {n_after} bytes are left out here, from byte {next} on: ask ...]\n"));
+    }
+
+    /// Reads an output as a model does: as far as it is shown, then from the byte that the answer names.
+    fn pages(bytes: &[u8]) -> String {
+        let (mut pages, mut offset) = (String::new(), 0);
+        loop {
+            let mut piece = Piece::at(offset);
+            bytes.chunks(65_536).for_each(|bytes| piece.push(OutputChannel::Stdout, bytes));
+            let shown = piece.show("ask").stdout;
+            let Some((text, told)) = shown.split_once("\n[... ") else { return pages + &shown };
+            pages += text;
+            let next = told.split_once("from byte ").unwrap().1.split_once(' ').unwrap().0;
+            offset = next.parse().unwrap();
+        }
+    }
+
+    #[test]
+    fn pages_lose_nothing_whatever_the_bytes_are() {
+        for characters in ["äö", "日本", "😀😁", "\u{1}\0", "a\\\"\n"] {
+            for begins in ["", "x", "xy", "xyz"] {
+                let text = begins.to_owned() + &characters.repeat(20_000);
+                assert!(pages(text.as_bytes()) == text, "{begins}{characters}");
+            }
+        }
+        assert_eq!(pages(&[0xff; 100_000]), "\u{fffd}".repeat(100_000));
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_in_the_bytes_that_were_printed() {
+        let mut printed = Printed::default();
+        printed.push(OutputChannel::Stdout, &[0xff; 100_000]);
+        let stdout = printed.show("ask").stdout;
+        assert!(stdout.contains("[... 70000 bytes are left out here, from byte 15000 on: ask ...]"));
     }
 
     #[test]
@@ -199,11 +239,12 @@ mod tests {
             assert!(truncated && stderr == "warned\n");
             assert!(stdout.starts_with("line 0\nline 1\n"));
             assert!(stdout.ends_with(&format!("line {}\n", n_lines - 1)));
-            assert!(stdout.chars().count() < LIMIT + 100, "{}", stdout.len());
-            let n_first = stdout.split_once("\n[... ").unwrap().0.len();
-            let n_left_out = text.len() - 2 * n_first;
-            let told = format!("[... {n_left_out} bytes are left out here, from byte {n_first} on: ask ...]");
-            assert!(stdout.contains(&told), "{told}");
+            assert!(width(stdout.as_bytes()) < LIMIT + 100, "{}", stdout.len());
+            let (first, rest) = stdout.split_once("\n[... ").unwrap();
+            let (n_first, n_last) = (first.len(), rest.split_once(" ...]\n").unwrap().1.len());
+            let n_left_out = text.len() - n_first - n_last;
+            let told = format!("{n_left_out} bytes are left out here, from byte {n_first} on: ask ...]");
+            assert!(rest.starts_with(&told), "{told}");
         }
     }
 }

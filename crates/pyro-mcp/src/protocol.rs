@@ -31,12 +31,20 @@ pub struct Server {
     pyro: Pyro,
     profile: Profile,
     tools: Vec<Tool>,
+    may_use_host: bool,
 }
 
 impl Server {
     /// Offers the tools of a profile.
     pub fn new(pyro: Pyro, profile: Profile) -> Self {
-        Self { pyro, profile, tools: tools::of(profile) }
+        Self { pyro, profile, tools: tools::of(profile), may_use_host: false }
+    }
+
+    /// Lets models have commands run on this host, without isolation, where they ask for that and no guest can be started.
+    #[must_use]
+    pub fn with_host_compat(mut self, allowed: bool) -> Self {
+        self.may_use_host = allowed;
+        self
     }
 
     /// Serves one client on standard input and output until it closes the input. Commands under way have a moment to end
@@ -84,7 +92,9 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> std::result::Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.tools.iter().map(described).collect()))
+        Ok(ListToolsResult::with_all_items(
+            self.tools.iter().map(|tool| described(tool, self.may_use_host)).collect(),
+        ))
     }
 
     async fn call_tool(
@@ -100,7 +110,8 @@ impl ServerHandler for Server {
         let listener =
             context.meta.get_progress_token().map(|token| Listener::new(context.peer.clone(), token));
         let (progress, told) = mpsc::channel(1);
-        let call = Call { pyro: self.pyro.clone(), progress: Progress::to(progress) };
+        let progress = Progress::to(progress);
+        let call = Call { pyro: self.pyro.clone(), progress, may_use_host: self.may_use_host };
         let doing = tool.call(call, request.arguments.unwrap_or_default());
         tokio::select! {
             reply = telling(doing, told, listener) => Ok(answer(reply).into()),
@@ -110,12 +121,14 @@ impl ServerHandler for Server {
     }
 }
 
-/// A tool as it is listed.
-fn described(tool: &Tool) -> rmcp::model::Tool {
+/// A tool as it is listed. One that may run a command on this host may change anything.
+fn described(tool: &Tool, may_use_host: bool) -> rmcp::model::Tool {
     let reads = tool.effect == Effect::Reads;
+    let takes = |name| tool.input_schema.get("properties").is_some_and(|all| all.get(name).is_some());
+    let runs_on_host = may_use_host && takes("allow_host_compat");
     let annotations = ToolAnnotations::new()
         .read_only(reads)
-        .destructive(matches!(tool.effect, Effect::Changes | Effect::ChangesOnce))
+        .destructive(runs_on_host || matches!(tool.effect, Effect::Changes | Effect::ChangesOnce))
         .idempotent(reads || tool.effect == Effect::ChangesOnce)
         .open_world(false);
     rmcp::model::Tool::new(tool.name, tool.description, tool.input_schema.clone())

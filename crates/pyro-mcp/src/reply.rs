@@ -3,11 +3,12 @@
 
 use crate::cut::cut;
 use crate::failure::hint_for_model;
+use crate::fit::fit;
 use pyro_host::error::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// The longest message of an error, in characters. It may hold the end of a log.
+/// The widest message of an error. It may hold the end of a log.
 const LONGEST_MESSAGE: usize = 8_000;
 
 /// The answer to a call.
@@ -27,7 +28,10 @@ impl Reply {
         let internal =
             |source| Error::new(ErrorKind::Internal, "could not write the result").with_source(source);
         match result.and_then(|value| serde_json::to_value(value).map_err(internal)) {
-            Ok(structured) => Self { text: structured.to_string(), structured, is_error: false },
+            Ok(mut structured) => {
+                fit(&mut structured);
+                Self { text: structured.to_string(), structured, is_error: false }
+            }
             Err(error) => Self::failed(&error),
         }
     }

@@ -3,15 +3,17 @@
 use crate::call::Call;
 use crate::reply::Reply;
 use crate::schema::{self, Object};
-use pyro_host::error::{Error, Result};
+use pyro_host::error::{Error, ErrorKind, Result};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 /// What a call may do, as far as a client wants to know before it lets a model do it. Nothing reaches beyond this
 /// computer.
@@ -74,7 +76,7 @@ impl Tool {
             match read::<A>(name, &taken, arguments) {
                 Ok(arguments) => {
                     let doing = function(call, arguments);
-                    Box::pin(async move { Reply::of(doing.await) })
+                    Box::pin(whatever_happens(async move { Reply::of(doing.await) }))
                 }
                 Err(error) => Box::pin(std::future::ready(Reply::failed(&error))),
             }
@@ -95,14 +97,42 @@ impl Tool {
     }
 }
 
-/// The arguments of a call. To many models nothing and `null` are the same.
+/// A defect is an answer too: without one a client would wait for ever.
+async fn whatever_happens(doing: impl Future<Output = Reply>) -> Reply {
+    let mut doing = pin!(doing);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| doing.as_mut().poll(context))) {
+        Ok(polled) => polled,
+        Err(_) => {
+            let error = Error::new(ErrorKind::Internal, "pyro broke off");
+            Poll::Ready(Reply::failed(&error.with_hint("this is a defect in pyro; tell the user")))
+        }
+    })
+    .await
+}
+
+/// The arguments of a call. To many models nothing and `null` are the same, and to JSON Schema 30.0 and 30.
 fn read<A: DeserializeOwned>(name: &str, schema: &Object, mut arguments: Object) -> Result<A> {
     arguments.retain(|_, value| !value.is_null());
+    arguments.values_mut().for_each(make_whole);
     serde_json::from_value(Value::Object(arguments)).map_err(|wrong| {
         Error::invalid(format!("wrong arguments for {name}"))
             .with_source(wrong)
             .with_hint(format!("{name} takes {}", parameters(schema)))
     })
+}
+
+/// Makes an integer of a number that is one.
+fn make_whole(value: &mut Value) {
+    /// Above it not every integer has a number of its own.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    if let Some(number) = value.as_f64().filter(|_| value.is_f64())
+        && number.fract() == 0.0
+        && number.abs() < MOST
+    {
+        #[expect(clippy::cast_possible_truncation, reason = "it has no fraction and is in range")]
+        let whole = number as i64;
+        *value = whole.into();
+    }
 }
 
 /// The parameters in one line: `command (required), timeout_seconds (integer)`.
@@ -117,4 +147,28 @@ fn parameters(schema: &Object) -> String {
     let all: Vec<String> =
         schema.get("properties").and_then(Value::as_object).into_iter().flatten().map(one).collect();
     if all.is_empty() { "no arguments".into() } else { all.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_is_an_answer() {
+        let reply = whatever_happens(async { panic!("on purpose") }).await;
+        assert!(reply.is_error && reply.text.contains("defect"), "{}", reply.text);
+    }
+
+    #[test]
+    fn numbers_without_a_fraction_are_integers() {
+        let whole = |text: &str| {
+            let mut value = serde_json::from_str(text).unwrap();
+            make_whole(&mut value);
+            value.to_string()
+        };
+        assert_eq!(
+            [whole("30.0"), whole("-1e2"), whole("1.5"), whole("1e300"), whole("7")],
+            ["30", "-100", "1.5", "1e+300", "7"]
+        );
+    }
 }

@@ -1,9 +1,9 @@
 //! `pyro demo` and `pyro demo ollama` where no guest is needed: refusals, and servers that are none.
 
 use crate::home::{Home, LIMIT, NO_QEMU};
-use crate::model_server::{ModelServer, Reply, says};
+use crate::model_server::{ModelServer, Reply, calls, says};
 use crate::{fails, json};
-use serde_json::Value;
+use serde_json::{Value, json as value};
 use std::process::{Output, Stdio};
 use std::time::Instant;
 
@@ -174,8 +174,7 @@ fn a_model_that_calls_nothing_has_failed() {
 
 #[test]
 fn a_model_that_never_ends_is_ended() {
-    let calls = || crate::model_server::calls("rm_rf", "{}");
-    let server = ModelServer::start(std::iter::repeat_with(calls).take(20));
+    let server = ModelServer::start(std::iter::repeat_with(|| calls("rm_rf", "{}")).take(20));
     let failed = ollama(&server.url(), &[]);
     assert_eq!(failed.kind, "limit_reached", "{}", failed.message);
     let requests = server.requests();
@@ -185,6 +184,92 @@ fn a_model_that_never_ends_is_ended() {
     assert_eq!((&told["role"], &told["tool_call_id"]), (&"tool".into(), &"call_x".into()));
     let told = told["content"].as_str().unwrap();
     assert_eq!(told, "error (not_found): there is no tool \"rm_rf\"\nhint: call vm_run");
+}
+
+#[test]
+fn a_model_cannot_leave_its_guest() {
+    let home = Home::new();
+    let marker = home.path("marker");
+    let command = format!("touch {}", marker.display());
+    let wanted = |name: &str, it: Value| {
+        calls("vm_run", &value!({"environment": "debian:12", "command": command, name: it}).to_string())
+    };
+    let server = ModelServer::start([
+        wanted("allow_host_compat", true.into()),
+        wanted("network", true.into()),
+        wanted("mem_mib", 1_000_000.into()),
+        wanted("timeout_seconds", 61.into()),
+        says("Done."),
+    ]);
+    let output = home.run(&[&OLLAMA[..], &["--base-url", &server.url()]].concat());
+    assert_eq!(output.status.code(), Some(125), "{}", texts(&output).0);
+    assert!(!marker.exists(), "the command ran on the host");
+    let requests = server.requests();
+    let hint = "\nhint: vm_run takes environment, command, timeout_seconds, for example {";
+    for (request, name) in requests[1..].iter().zip(["allow_host_compat", "network", "mem_mib"]) {
+        let refused =
+            format!("error (invalid_argument): wrong arguments for vm_run: unknown field `{name}`{hint}");
+        assert!(request.told().starts_with(&refused), "{}", request.told());
+    }
+    let refused = "error (invalid_argument): timeout_seconds is 61, which is not in 1 to 60\nhint: ";
+    assert!(requests[4].told().starts_with(refused), "{}", requests[4].told());
+}
+
+#[test]
+fn a_model_is_offered_what_it_may_say() {
+    let server = ModelServer::start([says("")]);
+    ollama(&server.url(), &[]);
+    let parameters = &server.requests()[0].body["tools"][0]["function"]["parameters"];
+    let offered: Vec<&String> = parameters["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(offered, ["command", "environment", "timeout_seconds"]);
+    assert_eq!(parameters["properties"]["timeout_seconds"]["maximum"], 60);
+}
+
+#[test]
+fn of_many_calls_few_are_kept() {
+    let call = value!({"function": {"name": "x"}});
+    let many = Reply::Says(value!({"tool_calls": vec![call; 150_000]}));
+    let server = ModelServer::start([many, says("Done.")]);
+    let failed = ollama(&server.url(), &[]);
+    assert_eq!(failed.kind, "unsupported", "{}", failed.message);
+    let requests = server.requests();
+    let messages = requests[1].body["messages"].as_array().unwrap();
+    let called: Vec<&Value> =
+        messages[2]["tool_calls"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    let answered: Vec<&Value> = messages[3..].iter().map(|it| &it["tool_call_id"]).collect();
+    assert_eq!((called.len(), &called), (5, &answered));
+    assert_eq!(
+        requests[1].told(),
+        "error (limit_reached): only 4 calls are done at a time, 149996 more were dropped\n\
+         hint: make again those that are still needed"
+    );
+    assert!(requests[1].body.to_string().len() < 10_000);
+}
+
+#[test]
+fn what_a_server_makes_too_long_is_not_kept() {
+    let long = "ä".repeat(200_000);
+    let call = |name: &str, arguments: String| value!({"id": long, "function": {"name": name, "arguments": arguments}});
+    let arguments = value!({"environment": "debian:12", "command": long}).to_string();
+    let server = ModelServer::start([
+        Reply::Says(
+            value!({"content": long, "tool_calls": [call(&long, "{}".into()), call("vm_run", arguments)]}),
+        ),
+        says("Done."),
+    ]);
+    ollama(&server.url(), &[]);
+    let requests = server.requests();
+    let second = &requests[1].body["messages"][2];
+    assert_eq!(second["content"].as_str().unwrap().len(), 8000);
+    assert_eq!(
+        (&second["tool_calls"][0]["id"], &second["tool_calls"][1]["id"]),
+        (&"call_0".into(), &"call_1".into())
+    );
+    assert_eq!(second["tool_calls"][1]["function"]["arguments"], "{}");
+    let refused =
+        "error (invalid_argument): the arguments of vm_run are 400040 bytes, more than 8000\nhint: ";
+    assert!(requests[1].told().starts_with(refused), "{}", requests[1].told());
+    assert!(requests[1].body.to_string().len() < 20_000);
 }
 
 #[test]

@@ -3,8 +3,6 @@
 use crate::home::{Home, eventually};
 use crate::mcp_client::{Client, modern_meta};
 use serde_json::{Value, json};
-use std::fs;
-use std::time::{Duration, Instant};
 
 /// Every tool of the contract with its parameters: `!` for a required one, else the default.
 const CONTRACT: &[(&str, &str)] = &[
@@ -169,7 +167,7 @@ fn wrong_arguments_are_answered_with_what_would_be_right() {
 fn a_path_of_the_host_that_is_relative_and_leads_nowhere_is_to_be_absolute() {
     let home = Home::new();
     let id = home.create(&[]);
-    let mut client = Client::start(&home, &[]);
+    let mut client = Client::start(&home, &["--allow-host-compat"]);
     let none = "no/such/place";
     for (tool, arguments) in [
         (
@@ -181,6 +179,57 @@ fn a_path_of_the_host_that_is_relative_and_leads_nowhere_is_to_be_absolute() {
     ] {
         let (_, hint) = client.refused(tool, arguments);
         assert!(hint.contains("give an absolute path"), "{tool}: {hint}");
+    }
+    // Another mistake has its own hint.
+    let unknown = json!({"workspace_id": "ws-000000000000", "source_path": none});
+    assert!(client.refused("workspace_sync_push", unknown).1.contains("workspace_create"));
+}
+
+/// To leave the isolation is for the user to decide.
+#[test]
+fn a_model_does_not_get_at_the_host_unless_the_user_lets_it() {
+    let home = Home::new();
+    let mut client = Client::start(&home, &[]);
+    let marker = home.path("marker");
+    for tool in ["vm_run", "vm_create", "workspace_create"] {
+        let mut arguments = json!({"environment": "debian:12", "allow_host_compat": true});
+        if tool == "vm_run" {
+            arguments["command"] = format!("touch {}", marker.display()).into();
+        }
+        let (kind, hint) = client.refused(tool, arguments);
+        assert_eq!(kind, "unsupported", "{tool}");
+        assert!(hint.contains("leave allow_host_compat out"), "{tool}: {hint}");
+    }
+    let is_destructive = |client: &mut Client| {
+        let tools = client.tools();
+        let vm_run = tools.iter().find(|tool| tool["name"] == "vm_run").unwrap();
+        vm_run["annotations"]["destructiveHint"].as_bool().unwrap()
+    };
+    assert!(!is_destructive(&mut client));
+    assert!(is_destructive(&mut Client::start(&home, &["--allow-host-compat"])));
+    assert!(!marker.exists());
+    assert_eq!(home.json(&["workspace", "list", "--json"], 0)["count"], 0);
+}
+
+#[test]
+fn a_result_is_short_whatever_the_commands_were() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let mut client = Client::start(&home, &[]);
+    for text in ["x".repeat(20_000), "\n".repeat(20_000), "日".repeat(20_000)] {
+        let command = format!("cat > /dev/null <<'EOF'\n{text}\nEOF\nprintf '%60000s' | tr ' ' '\\001'");
+        let exec = json!({"workspace_id": id, "command": command, "timeout_seconds": 60.0});
+        let done = client.done("workspace_exec", exec);
+        assert!(done.to_string().chars().count() < 35_000, "{}", done.to_string().len());
+    }
+    for (tool, arguments) in [
+        ("workspace_logs", json!({"workspace_id": id})),
+        ("workspace_logs", json!({"workspace_id": id, "sequence": 2})),
+        ("workspace_status", json!({"workspace_id": id})),
+        ("workspace_diff", json!({"workspace_id": id})),
+    ] {
+        let n_chars = client.done(tool, arguments).to_string().chars().count();
+        assert!(n_chars < 40_000, "{tool}: {n_chars}");
     }
 }
 
@@ -252,7 +301,8 @@ fn a_long_output_is_cut_in_the_middle_and_can_be_read_on() {
         logs["entries"][0]["stdout"].as_str().unwrap().to_owned()
     };
     let next = logs(first.len());
-    assert_eq!(next.split_once("\n[... ").unwrap().0, &whole[first.len()..first.len() + 15_000]);
+    let (text, _) = next.split_once("\n[... ").unwrap();
+    assert!(text.len() > 10_000 && whole[first.len()..].starts_with(text));
     assert_eq!(logs(whole.len() - 10), whole[whole.len() - 10..]);
     let logs = client.done("workspace_logs", json!({"workspace_id": id, "sequence": 1}));
     assert_eq!(logs["entries"][0]["stdout"], stdout);
@@ -264,7 +314,7 @@ fn a_long_output_is_cut_in_the_middle_and_can_be_read_on() {
 fn the_end_of_the_client_ends_commands_and_leaves_workspaces() {
     let home = Home::new();
     assert!(Client::silent(&home, &[]).end().success());
-    let mut client = Client::start(&home, &[]);
+    let mut client = Client::start(&home, &["--allow-host-compat"]);
     let created =
         client.done("workspace_create", json!({"environment": "debian:12", "allow_host_compat": true}));
     let warned = |it: &Value| it["params"]["message"].as_str().unwrap().contains("WITHOUT ISOLATION");
@@ -278,9 +328,7 @@ fn the_end_of_the_client_ends_commands_and_leaves_workspaces() {
     let exec = json!({"workspace_id": id, "command": stays(&in_workspace)});
     client.ask("tools/call", json!({"name": "workspace_exec", "arguments": exec}));
     eventually("both commands run", || in_run.exists() && in_workspace.exists());
-    let begun = Instant::now();
     assert!(client.end().success());
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     eventually("both commands have ended", || !home.is_used(&in_run) && !home.is_used(&in_workspace));
     assert_eq!(home.status(&id)["state"], "started");
     // Another server finds it.
@@ -295,16 +343,12 @@ fn a_cancelled_command_ends() {
     let id = home.create(&[]);
     let mut client = Client::start(&home, &[]);
     let marker = home.path("marker");
-    let command = format!("while :; do date +%s%N > {}; sleep 0.05; done", marker.display());
+    let command = format!("echo > {}; while :; do sleep 0.05; done", marker.display());
     let arguments = json!({"workspace_id": id, "command": command, "timeout_seconds": 600});
     let call = client.ask("tools/call", json!({"name": "workspace_exec", "arguments": arguments}));
-    eventually("the command runs", || marker.exists());
+    eventually("the command runs", || marker.exists() && home.is_used(&marker));
     client.notify("notifications/cancelled", json!({"requestId": call, "reason": "enough"}));
-    eventually("the command has ended", || {
-        let last = fs::read(&marker).unwrap();
-        std::thread::sleep(Duration::from_millis(500));
-        last == fs::read(&marker).unwrap()
-    });
+    eventually("the command has ended", || !home.is_used(&marker));
     // The server goes on.
     let done = client.done("workspace_exec", json!({"workspace_id": id, "command": "echo after"}));
     assert_eq!(done["stdout"], "after\n");

@@ -60,6 +60,14 @@ impl ModelServer {
     }
 }
 
+impl Request {
+    /// The text of the latest message in it.
+    pub fn told(&self) -> &str {
+        let message = self.body["messages"].as_array().and_then(|messages| messages.last()).unwrap();
+        message["content"].as_str().unwrap()
+    }
+}
+
 /// A message that calls a tool.
 pub fn calls(name: &str, arguments: &str) -> Reply {
     let function = json!({"name": name, "arguments": arguments});

@@ -105,7 +105,7 @@ pub(super) struct Machine {
     /// Not available in this version: leave it false.
     #[serde(default)]
     pub network: bool,
-    /// Run on this computer WITHOUT ISOLATION where no machine can be started. Only if the user wants that.
+    /// Run on this computer WITHOUT ISOLATION where no machine can be started. Only where the user has allowed it.
     #[serde(default)]
     pub allow_host_compat: bool,
 }
@@ -128,7 +128,8 @@ pub(super) fn timeout_seconds() -> u64 {
 
 impl Machine {
     /// The same as one that stays.
-    pub fn into_persistent(self) -> Result<PersistentSpec> {
+    pub fn into_persistent(self, call: &Call) -> Result<PersistentSpec> {
+        call.check_host_compat(self.allow_host_compat)?;
         let Settings { accelerator, mirror } = Settings::from_environment()?;
         let mut spec = WorkspaceSpec::new(self.environment).machine;
         (spec.vm.vcpu_count, spec.vm.mem_mib) = (self.vcpu_count, self.mem_mib);
@@ -153,6 +154,7 @@ struct Run {
 
 async fn vm_run(call: Call, run: Run) -> Result<RunResult> {
     let machine = run.machine;
+    call.check_host_compat(machine.allow_host_compat)?;
     let mut spec = RunSpec::new(machine.environment, run.command);
     (spec.vm.vcpu_count, spec.vm.mem_mib) = (machine.vcpu_count, machine.mem_mib);
     (spec.timeout_seconds, spec.ttl_seconds) = (run.timeout_seconds, machine.ttl_seconds);
@@ -180,7 +182,7 @@ struct Create {
 }
 
 async fn vm_create(call: Call, create: Create) -> Result<VmStatus> {
-    let spec = create.machine.into_persistent()?;
+    let spec = create.machine.into_persistent(&call)?;
     let (events, told) = mpsc::channel(8);
     let (pyro, progress) = (call.pyro, call.progress);
     let creating = async move { pyro.create_vm(&spec, Some(&events)).await };

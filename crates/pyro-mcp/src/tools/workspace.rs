@@ -95,7 +95,7 @@ struct Create {
 }
 
 async fn workspace_create(call: Call, create: Create) -> Result<WorkspaceStatus> {
-    let spec = WorkspaceSpec { machine: create.machine.into_persistent()?, seed_path: create.seed_path };
+    let spec = WorkspaceSpec { machine: create.machine.into_persistent(&call)?, seed_path: create.seed_path };
     let (events, told) = mpsc::channel(8);
     let (pyro, progress) = (call.pyro, call.progress);
     let source = spec.seed_path.clone();
@@ -109,7 +109,8 @@ async fn workspace_create(call: Call, create: Create) -> Result<WorkspaceStatus>
 
 /// Says of a path of this computer that led nowhere what it was relative to: a model does not know where the server is.
 fn if_relative(parameter: &str, path: &Path, is_there: bool, error: Error) -> Error {
-    if path.is_absolute() || is_there {
+    let is_about_it = error.chain().iter().any(|words| words.contains(&*path.to_string_lossy()));
+    if path.is_absolute() || is_there || !is_about_it {
         return error;
     }
     let from = std::env::current_dir().unwrap_or_default();
@@ -211,8 +212,9 @@ async fn workspace_diff(call: Call, of: Workspace) -> Result<Listed<WorkspaceDif
     let n_left_out = cut_list(&mut diff.entries);
     let mut patches: Vec<&mut String> =
         diff.entries.iter_mut().filter_map(|entry| entry.text_patch.as_mut()).collect();
-    let _ = cut_all(&mut patches, LIMIT, REST); // each says so itself
-    diff.patch = cut(diff.patch, LIMIT, REST);
+    // The patch has them all once more, and matters more. Each says itself that it was cut.
+    let _ = cut_all(&mut patches, LIMIT / 3, REST);
+    diff.patch = cut(diff.patch, LIMIT - LIMIT / 3, REST);
     Ok(Listed::new(diff, n_left_out, "summary counts all of them"))
 }
 

@@ -22,6 +22,10 @@ pub struct Serve {
     /// Which tools are offered: vm_run alone; workspaces without services and shells; everything.
     #[arg(long, value_name = "PROFILE", default_value = Profile::default().name(), value_parser = profiles())]
     profile: String,
+
+    /// Let models run commands on this host, WITHOUT ISOLATION, where they ask for it and no guest can be started.
+    #[arg(long)]
+    allow_host_compat: bool,
 }
 
 fn profiles() -> PossibleValuesParser {
@@ -31,7 +35,7 @@ fn profiles() -> PossibleValuesParser {
 impl Serve {
     pub fn execute(self) -> Result<u8, Failure> {
         let profile = Profile::parse(&self.profile)?;
-        let server = Server::new(Pyro::from_environment()?, profile);
+        let server = Server::new(Pyro::from_environment()?, profile).with_host_compat(self.allow_host_compat);
         block_on_threads(server.serve_stdio())?;
         Ok(0)
     }

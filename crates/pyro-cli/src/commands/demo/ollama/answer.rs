@@ -3,6 +3,12 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// The longest text and the longest arguments that are kept, in bytes.
+pub const MOST_BYTES: usize = 8_000;
+
+/// The longest name and the longest id of a call that are kept, in characters.
+const MOST_NAME_CHARS: usize = 64;
+
 /// A chat completion, as far as it matters here.
 #[derive(Debug, Deserialize)]
 pub struct Answer {
@@ -49,18 +55,21 @@ impl Answer {
 }
 
 impl Message {
-    /// What it says to the user.
+    /// What it says to the user, as far as it is kept.
     pub fn text(&self) -> &str {
-        self.content.as_deref().unwrap_or_default().trim()
+        let text = self.content.as_deref().unwrap_or_default().trim();
+        text.char_indices().find(|(end, _)| *end >= MOST_BYTES).map_or(text, |(end, _)| &text[..end])
     }
 
-    /// What it calls. Calls without an id get one.
-    pub fn calls(&self) -> Vec<ToolCall> {
-        let mut calls = self.tool_calls.clone().unwrap_or_default();
-        for (number, call) in calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
-            call.id = format!("call_{number}");
-        }
-        calls
+    /// How often it calls something.
+    pub fn n_calls(&self) -> usize {
+        self.tool_calls.as_ref().map_or(0, Vec::len)
+    }
+
+    /// The first calls, at most so many. Those without an id that can be kept get one.
+    pub fn calls(&self, most: usize) -> Vec<ToolCall> {
+        let first = self.tool_calls.iter().flatten().take(most).cloned();
+        first.enumerate().map(|(number, call)| call.bounded(number)).collect()
     }
 
     /// The same as the next request has to repeat it.
@@ -76,8 +85,23 @@ impl ToolCall {
         self.function.arguments.as_str().map_or_else(|| self.function.arguments.to_string(), str::to_owned)
     }
 
+    /// The same as far as they are kept: if they are too long, no arguments, since half an object is none to a server.
+    pub fn kept(&self) -> String {
+        let written = self.written();
+        if written.len() > MOST_BYTES { "{}".into() } else { written }
+    }
+
+    fn bounded(mut self, number: usize) -> Self {
+        let name = &mut self.function.name;
+        *name = name.chars().take(MOST_NAME_CHARS).collect();
+        if self.id.is_empty() || self.id.chars().count() > MOST_NAME_CHARS {
+            self.id = format!("call_{number}");
+        }
+        self
+    }
+
     fn repeated(&self) -> Value {
-        let function = json!({"name": self.function.name, "arguments": self.written()});
+        let function = json!({"name": self.function.name, "arguments": self.kept()});
         json!({"id": self.id, "type": "function", "function": function})
     }
 }

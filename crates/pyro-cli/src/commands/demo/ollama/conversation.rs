@@ -7,6 +7,7 @@ use super::report::{CallReport, Report};
 use super::vm_run::Tools;
 use pyro_host::error::{Error, ErrorKind, Result};
 use pyro_host::pyro::Pyro;
+use pyro_mcp::reply::Reply;
 use serde_json::{Value, json};
 use std::time::Instant;
 
@@ -69,13 +70,15 @@ impl Conversation {
         while self.rounds < MOST_ROUNDS {
             let message = self.ask(&messages).await?;
             self.log.say("model", message.text()).await?;
-            let calls = message.calls();
-            if calls.is_empty() {
+            if message.n_calls() == 0 {
                 return self.judge(&message);
             }
+            // One more than are done: its answer tells the model that the others were not.
+            let calls = message.calls(MOST_CALLS + 1);
             messages.push(message.repeated(&calls));
             for (number, call) in calls.iter().enumerate() {
-                messages.push(self.call(number, call).await?);
+                let dropped = if number < MOST_CALLS { 0 } else { message.n_calls() - number };
+                messages.push(self.call(call, dropped).await?);
             }
         }
         let message =
@@ -92,17 +95,13 @@ impl Conversation {
         answer.into_message().ok_or_else(|| self.client.not_understood(&text))
     }
 
-    /// Does one call, and gives the message that tells the model what came of it.
-    async fn call(&mut self, number: usize, call: &ToolCall) -> Result<Value> {
-        let (name, arguments) = (&call.function.name, call.written());
+    /// Does one call, unless it is one of those that are dropped, and gives the message that tells the model what came of it.
+    async fn call(&mut self, call: &ToolCall, dropped: usize) -> Result<Value> {
+        let (name, arguments) = (&call.function.name, call.kept());
         self.log.say("model", &format!("calls {name} with {arguments}")).await?;
-        let reply = if number < MOST_CALLS {
-            self.tools.call(call, &self.log).await
-        } else {
-            let message = format!("only {MOST_CALLS} calls are done at a time");
-            pyro_mcp::reply::Reply::failed(
-                &Error::new(ErrorKind::LimitReached, message).with_hint("call it again"),
-            )
+        let reply = match dropped {
+            0 => self.tools.call(call, &self.log).await,
+            n => Reply::failed(&too_many(n)),
         };
         self.log.say("tool", &format!("{name}: {}", reply.text)).await?;
         self.calls.push(CallReport::new(name.clone(), arguments, &reply));
@@ -125,4 +124,9 @@ impl Conversation {
         self.answer = Some(message.text().to_owned());
         Ok(())
     }
+}
+
+fn too_many(dropped: usize) -> Error {
+    let message = format!("only {MOST_CALLS} calls are done at a time, {dropped} more were dropped");
+    Error::new(ErrorKind::LimitReached, message).with_hint("make again those that are still needed")
 }

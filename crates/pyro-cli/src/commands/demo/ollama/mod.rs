@@ -30,11 +30,11 @@ use pyro_host::pyro::Pyro;
 \x20 ollama serve\n\
 \x20 ollama pull llama3.2:3b\n\n\
 Examples:\n\
-\x20 pyro demo ollama || echo 'has it a server and a model? see above'\n\
-\x20 pyro demo ollama --base-url http://localhost:8080 --model qwen3 || echo 'does it run?'")]
+\x20 pyro demo ollama\n\
+\x20 pyro demo ollama --model qwen3:8b --verbose")]
 pub struct Ollama {
     /// Where the server is; http only, with or without /v1.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:11434/v1")]
+    #[arg(long, value_name = "URL", env = "PYRO_OLLAMA_URL", default_value = "http://127.0.0.1:11434/v1")]
     base_url: String,
 
     /// The model. It must be able to call tools.

@@ -2,6 +2,7 @@
 
 use crate::commands::shown;
 use crate::exit::Failure;
+use pyro_host::execution_mode::ExecutionMode;
 use pyro_mcp::reply::Reply;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,7 +22,7 @@ pub struct Report {
     pub tool_calls: usize,
     /// The calls, in order.
     pub calls: Vec<CallReport>,
-    /// Where the commands ran: the last that succeeded.
+    /// Where the last command ran, if one did.
     pub execution_mode: Option<String>,
     /// How long all of it took.
     pub duration_ms: f64,
@@ -32,7 +33,7 @@ pub struct Report {
 pub struct CallReport {
     /// The name that the model called.
     pub tool: String,
-    /// The arguments as the model wrote them.
+    /// The arguments as the model wrote them; `{}` if they were too long.
     pub arguments: String,
     /// Whether it failed.
     pub is_error: bool,
@@ -45,9 +46,10 @@ impl CallReport {
         Self { tool, arguments, is_error: reply.is_error, result: reply.structured.clone() }
     }
 
-    /// Whether it ran a command that ended with 0.
+    /// Whether it ran a command in a guest, which ended with 0.
     pub fn succeeded(&self) -> bool {
-        !self.is_error && self.result["exit_code"] == 0
+        let result = &self.result;
+        !self.is_error && result["exit_code"] == 0 && result["execution_mode"] == ExecutionMode::Guest.name()
     }
 }
 
@@ -66,5 +68,22 @@ impl Report {
             self.tool_calls,
             self.duration_ms,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_command_that_ended_well_in_a_guest_has_succeeded() {
+        for (exit_code, execution_mode, succeeded) in
+            [(0, "guest", true), (1, "guest", false), (0, "host_compat", false)]
+        {
+            let result = json!({"exit_code": exit_code, "execution_mode": execution_mode});
+            let call = CallReport::new("vm_run".into(), "{}".into(), &Reply::of(Ok(result)));
+            assert_eq!(call.succeeded(), succeeded, "{:?}", call.result);
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! The tool that the model is offered: the same as that of the MCP server.
+//! The tool that the model is offered: that of the MCP server, as far as it is for a model that nobody watches.
 
-use super::answer::ToolCall;
+use super::answer::{MOST_BYTES, ToolCall};
 use super::log::Log;
 use pyro_host::error::{Error, ErrorKind, Result};
 use pyro_host::pyro::Pyro;
@@ -16,6 +16,14 @@ use tokio::sync::mpsc;
 
 /// How often is told how far a call is.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a call may say. Whether a command may run on this computer is not for a model to say, nor for the server between.
+const OFFERED: [&str; 3] = ["environment", "command", "timeout_seconds"];
+
+/// How long a command may take, in seconds.
+const MOST_SECONDS: u64 = 60;
+
+const EXAMPLE: &str = r#"for example {"environment": "debian:12", "command": "uname -r"}"#;
 
 /// The tools, which are one.
 #[derive(Debug, Clone)]
@@ -54,7 +62,7 @@ impl Tools {
 
     async fn run(&self, tool: &Tool, arguments: Map<String, Value>, log: &Log) -> Reply {
         let (told, mut heard) = mpsc::channel(1);
-        let call = Call { pyro: self.pyro.clone(), progress: Progress::to(told) };
+        let call = Call { pyro: self.pyro.clone(), progress: Progress::to(told), may_use_host: false };
         let mut doing = pin!(tool.call(call, arguments));
         let mut last = Instant::now();
         loop {
@@ -71,28 +79,46 @@ impl Tools {
 }
 
 fn described(tool: &Tool) -> Value {
-    let function =
-        json!({"name": tool.name, "description": tool.description, "parameters": *tool.input_schema});
+    let mut parameters = (*tool.input_schema).clone();
+    if let Some(properties) = parameters.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|name, _| OFFERED.contains(&name.as_str()));
+        properties["timeout_seconds"]["maximum"] = MOST_SECONDS.into();
+    }
+    let function = json!({"name": tool.name, "description": tool.description, "parameters": parameters});
     json!({"type": "function", "function": function})
 }
 
 fn arguments(call: &ToolCall) -> Result<Map<String, Value>> {
-    let wrong = |error: Error| {
-        error.with_hint(
-            r#"write one JSON object, for example {"environment": "debian:12", "command": "uname -r"}"#,
-        )
-    };
-    let message = || format!("the arguments of {} are no JSON object", call.function.name);
-    let value = match &call.function.arguments {
-        Value::String(text) if text.trim().is_empty() => json!({}),
-        Value::String(text) => {
-            serde_json::from_str(text).map_err(|error| wrong(Error::invalid(message()).with_source(error)))?
+    let name = &call.function.name;
+    let arguments = object(name, &call.written())?;
+    if let Some(other) = arguments.keys().find(|key| !OFFERED.contains(&key.as_str())) {
+        return Err(Error::invalid(format!("wrong arguments for {name}: unknown field `{other}`"))
+            .with_hint(format!("{name} takes {}, {EXAMPLE}", OFFERED.join(", "))));
+    }
+    match arguments.get("timeout_seconds").and_then(Value::as_u64) {
+        Some(seconds) if seconds > MOST_SECONDS => {
+            Err(Error::invalid(format!("timeout_seconds is {seconds}, which is not in 1 to {MOST_SECONDS}"))
+                .with_hint("take a shorter time, or a shorter command"))
         }
-        Value::Null => json!({}),
-        other => other.clone(),
+        _ => Ok(arguments),
+    }
+}
+
+/// What the model wrote, as the object that it should be.
+fn object(name: &str, written: &str) -> Result<Map<String, Value>> {
+    if written.len() > MOST_BYTES {
+        let message = format!("the arguments of {name} are {} bytes, more than {MOST_BYTES}", written.len());
+        return Err(Error::invalid(message).with_hint(format!("write less, {EXAMPLE}")));
+    }
+    let wrong = || Error::invalid(format!("the arguments of {name} are no JSON object"));
+    let hint = || format!("write one JSON object, {EXAMPLE}");
+    let value = match written.trim() {
+        "" => Value::Null,
+        text => serde_json::from_str(text).map_err(|error| wrong().with_source(error).with_hint(hint()))?,
     };
     match value {
         Value::Object(arguments) => Ok(arguments),
-        other => Err(wrong(Error::invalid(format!("{}: {other}", message())))),
+        Value::Null => Ok(Map::new()),
+        other => Err(wrong().with_source(other.to_string()).with_hint(hint())),
     }
 }
