@@ -1,7 +1,7 @@
 """The methods of ``Pyro`` as coroutines.
 
-Each call has a thread of its own, which waits in native code, without Python's lock. Cancelling the task ends the call:
-the command in the guest, or the machine.
+Each call has a thread of its own, which waits in native code, without Python's lock. Cancelling the task ends the call,
+and with it the machine, or right after it the command in the workspace.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ._native import CancelToken, Pyro, Server, call_with
 class AsyncPyro:
     """The same as ``Pyro``, with coroutines for methods.
 
-    Any number of calls may wait at the same time. When a task is cancelled, what its call started is ended first.
+    Any number of calls may wait at the same time. When a task is cancelled, its call ends first: the machine of
+    ``run_in_vm`` is gone then, and the command of ``exec_workspace`` ends right after.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ to do next. A command that ends with an exit code other than 0 is no error, but 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 __all__ = ["ErrorKind", "InvalidArgumentError", "NotFoundError", "PyroError", "TimedOutError"]
 
@@ -49,11 +49,16 @@ class PyroError(Exception):
     def __init__(
         self, message: str, kind: ErrorKind = "internal", causes: tuple[str, ...] = (), hint: str | None = None
     ) -> None:
-        super().__init__(message, kind, causes, hint)
+        # The message alone: the class that has a time-out in Python takes several arguments for the number of a system's
+        # error, its text and two paths.
+        super().__init__(message)
         self.message = message
         self.kind = kind
         self.causes = causes
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.kind, self.causes, self.hint), self.__dict__
 
     def __str__(self) -> str:
         text = ": ".join((self.message, *self.causes))

@@ -30,7 +30,7 @@ def pyro_home(executable: Path) -> Iterator[Path]:
     make_home(folder, executable)
     os.environ["PYRO_HOME"] = str(folder)
     yield folder
-    left = end_everything(executable, folder)
+    left = end_everything(folder)
     assert_nothing_runs(folder)
     assert not left, f"left behind: {left}"
     shutil.rmtree(folder)

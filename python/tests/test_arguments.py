@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,34 @@ def test_numbers_out_of_range_are_refused_by_name(pyro: Pyro, name: str) -> None
         arguments: dict[str, Any] = {name: number}
         with pytest.raises(InvalidArgumentError, match=name):
             pyro.run_in_vm(BASE, "true", **arguments)
+
+
+def test_the_range_of_a_number_is_told_whatever_was_given(pyro: Pyro, workspace: Any) -> None:
+    home = workspace["workspace_id"]
+    run = functools.partial(pyro.run_in_vm, BASE, "true")
+    start = functools.partial(pyro.start_service, home, "web", command="true")
+    read = functools.partial(pyro.read_shell, home, "sh-000000000000")
+    show = functools.partial(pyro.open_shell, home)
+    ranged: dict[str, Callable[..., Any]] = {"vcpu_count": run, "mem_mib": run}
+    ranged |= {"timeout_seconds": run, "ttl_seconds": run}
+    ranged |= {"ready_timeout_seconds": start, "ready_interval_ms": start}
+    ranged |= {"max_chars": read, "wait_for_idle_ms": read, "cols": show, "rows": show}
+    for name, call in ranged.items():
+        judged = refusal(call, name, 0)  # By the façade, which has a type for this number.
+        for number in (-1, -(10**30), 2**63 - 1, 10**30):
+            error = refusal(call, name, number)
+            shown = max(min(number, 2**63 - 1), -(2**63))
+            assert f"{name} is {shown}" in error.message and error.hint == judged.hint
+            if " is 0, " in judged.message:
+                assert error.message.split(", ")[1] == judged.message.split(", ")[1]
+        assert re.search(r"\b\d+ to \d+", judged.message + (judged.hint or "")), judged
+
+
+def refusal(call: Callable[..., Any], name: str, number: int) -> InvalidArgumentError:
+    """What is said of a number."""
+    with pytest.raises(InvalidArgumentError) as caught:
+        call(**{name: number})
+    return caught.value
 
 
 @pytest.mark.parametrize("wrong", ["1", 1.5, None, [1], b"1", object()])
@@ -100,7 +131,7 @@ def test_numbers_of_logs_and_cursors_may_be_large(pyro: Pyro, workspace: Any) ->
     shell = pyro.open_shell(home)["shell_id"]
     beyond = pyro.read_shell(home, shell, cursor=10**100)
     assert beyond["output"] == "" and beyond["next_cursor"] == beyond["cursor"]
-    with pytest.raises(InvalidArgumentError, match="cursor"):
+    with pytest.raises(InvalidArgumentError, match="cursor is -1, which is out of range\nhint: it is 0 or more"):
         pyro.read_shell(home, shell, cursor=-1)
     with pytest.raises(InvalidArgumentError, match="tail_lines"):
         pyro.logs_service(home, "web", tail_lines=-1)

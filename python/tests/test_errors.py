@@ -67,6 +67,12 @@ def test_errors_survive_copying_and_pickling(pyro: Pyro) -> None:
             assert (again.kind, again.message, again.causes, again.hint) == kept
 
 
+def test_a_time_out_is_not_taken_for_an_error_of_the_system() -> None:
+    error = TimedOutError("it took too long", "timeout", ("the guest was slow", "really"), "wait longer")
+    assert (error.errno, error.strerror, error.filename, error.filename2) == (None, None, None, None)
+    assert error.args == ("it took too long",)
+
+
 def test_a_program_that_cannot_be_started_is_told(pyro: Pyro, workspace: Any) -> None:
     error = failure_of(pyro.exec_workspace, workspace["workspace_id"], command=["/no/such/program"])
     assert error.kind == "exec_not_started" and "/no/such/program" in str(error)

@@ -11,6 +11,7 @@ import pytest
 
 import pyro_mcp
 from pyro_mcp import NotFoundError
+from support.wheel import install
 
 FIND = "import pyro_mcp; print(pyro_mcp.executable())"
 
@@ -39,34 +40,14 @@ def test_the_environment_may_name_another(tmp_path: Path) -> None:
     assert output(sys.executable, "-c", FIND, PYRO_EXECUTABLE="", PATH="/nowhere").endswith("/bin/pyro")
 
 
-def site_packages() -> Path:
-    return Path(pyro_mcp.__file__).parent.parent
-
-
-def wheel() -> str:
-    """The wheel that the package was installed from, as pip has written it down."""
-    import importlib.metadata
-    import json
-    from urllib.parse import unquote, urlparse
-
-    told = importlib.metadata.distribution("pyro-mcp").read_text("direct_url.json")
-    assert told is not None, "the package was not installed from a wheel of this project"
-    return unquote(urlparse(json.loads(told)["url"]).path)
-
-
 @pytest.mark.parametrize("where", ["--target", "--prefix", "--user"])
 def test_it_is_found_wherever_pip_puts_it(where: str, tmp_path: Path) -> None:
-    """With a Python that has no `pyro` beside it, nor on PATH."""
+    """With a Python that has no `pyro` beside it, nor on PATH, and is in no virtual environment."""
     python = getattr(sys, "_base_executable", sys.executable)
     place = tmp_path / "place"
-    options = {"--target": ["--target", place], "--prefix": ["--prefix", place], "--user": ["--user"]}[where]
+    options: list[str | Path] = ["--user"] if where == "--user" else [where, place]
     variables = {"PYTHONUSERBASE": str(place), "PYTHONNOUSERSITE": "", "PIP_BREAK_SYSTEM_PACKAGES": "1"}
-    pip = [python, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", "--ignore-installed", *options, wheel()]
-    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode:
-        pip = [sys.executable, *pip[1:]]
-        if where == "--user":
-            pytest.skip("this Python has no pip outside of virtual environments, which have no --user")
-    subprocess.run(pip, env={**os.environ, **variables}, check=True)
+    install(python, *options, **variables)
     package = next(path for path in place.rglob("pyro_mcp") if path.is_dir())
     found = output(python, "-c", FIND, PYTHONPATH=str(package.parent), PATH="/usr/bin:/bin")
     assert Path(found).is_relative_to(place)

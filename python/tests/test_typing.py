@@ -51,7 +51,7 @@ MISTAKES = [
 
 def mypy(folder: Path, source: str) -> subprocess.CompletedProcess[str]:
     (folder / "program.py").write_text(source)
-    command = [sys.executable, "-m", "mypy", "--strict", "program.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-color-output", "program.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

@@ -31,10 +31,21 @@ fn venv(name: &str, requirements: &str, wheel: &Path) -> Result<Venv, String> {
     Ok(venv)
 }
 
-/// pytest, which names at its end what was skipped and why.
+/// pytest, which names at its end what was skipped and why, without colours: they would hide its closing line.
 fn pytest(python: &Venv) -> Command {
     let mut command = Command::new(python.program("python"));
-    command.args(["-m", "pytest", "-rs"]).current_dir(project());
+    command.args(["-m", "pytest", "-rs", "--color=no"]).current_dir(project());
     command.env("PYRO_TEST_TARGET", target_dir()).env("PYTHONUNBUFFERED", "1");
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_have_no_colours_whatever_the_environment_wants() {
+        let command = pytest(&Venv::at(Path::new("/venv")));
+        assert!(command.get_args().any(|word| word == "--color=no"));
+    }
 }

@@ -25,13 +25,22 @@ impl Tally {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("could not run `{shown}`: {error}"))?;
-        let lines = BufReader::new(child.stdout.take().ok_or("the tests have no output")?).lines();
-        for line in lines.map_while(Result::ok) {
-            println!("{line}");
-            self.add(&line);
-        }
+        self.read(BufReader::new(child.stdout.take().ok_or("the tests have no output")?))?;
         let status = child.wait().map_err(|error| format!("could not wait for `{shown}`: {error}"))?;
         self.broken |= !status.success();
+        Ok(())
+    }
+
+    /// Passes output on and adds it up, whatever bytes it has.
+    fn read(&mut self, mut output: impl BufRead) -> Result<(), String> {
+        let mut line = Vec::new();
+        while output.read_until(b'\n', &mut line).map_err(|error| format!("could not read on: {error}"))? > 0
+        {
+            let text = String::from_utf8_lossy(&line);
+            print!("{text}");
+            self.add(text.trim_end());
+            line.clear();
+        }
         Ok(())
     }
 
@@ -81,6 +90,14 @@ mod tests {
         tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         tally.add("test nothing ... ok");
         assert_eq!((tally.passed, tally.failed, tally.skipped), (15, 2, 1));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_end_the_reading() {
+        let mut tally = Tally::default();
+        let output = b"no text: \xff\xfe\n=== 3 passed, 1 skipped in 1.00s ===\r\ntest result: ok. 2 passed;";
+        tally.read(&output[..]).unwrap();
+        assert_eq!((tally.passed, tally.failed, tally.skipped), (5, 0, 1));
     }
 
     #[test]

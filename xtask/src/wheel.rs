@@ -28,6 +28,14 @@ impl Profile {
         }
     }
 
+    /// Where its wheel is put, so that nobody takes the one of the tests for the other.
+    fn wheels(self) -> PathBuf {
+        target_dir().join(match self {
+            Self::Release => "wheels",
+            Self::Dev => "wheels-for-tests",
+        })
+    }
+
     /// Where cargo puts what it compiles like this.
     fn folder(self) -> &'static str {
         match self {
@@ -49,7 +57,7 @@ pub fn build(profile: Profile) -> Result<PathBuf, String> {
     let venv = Venv::with("build", MATURIN)?;
     run(cargo().args(["build", "--profile", profile.name(), "--package", "pyro-cli"]))?;
     stage_executable(profile)?;
-    let wheels = target_dir().join("wheels");
+    let wheels = profile.wheels();
     // What is found there afterwards is the one that was built.
     if wheels.exists() {
         fs::remove_dir_all(&wheels)

@@ -6,11 +6,11 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyList, PyString, PyTuple};
 use pyro_host::command::Command;
-use pyro_host::error::{Context, Error, ErrorKind};
+use pyro_host::error::{Context, Error, ErrorKind, Result};
 use pyro_host::service::Readiness;
 use std::path::PathBuf;
 
-/// A whole number. One that is too large for any purpose becomes the largest that there is.
+/// A whole number. One that is too large for any purpose becomes the largest that there is, or the smallest.
 pub fn integer(object: &Bound<'_, PyAny>) -> PyResult<i64> {
     match object.extract::<i64>() {
         Err(error) if error.is_instance_of::<PyOverflowError>(object.py()) => {
@@ -26,10 +26,39 @@ pub fn maybe_integer(object: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     if object.is_none() { Ok(None) } else { integer(object).map(Some) }
 }
 
-/// A number as a type of the façade, where that can hold it.
-pub fn number<T: TryFrom<i64>>(py: Python<'_>, name: &str, value: i64) -> PyResult<T> {
-    T::try_from(value)
-        .map_err(|_| raised(py, &Error::invalid(format!("{name} is {value}, which is out of range"))))
+/// A number as a type of the façade, where that can hold it. One that it cannot hold is refused in the words that the
+/// façade has for zero, which is out of every range that `judge` knows.
+pub fn number<T: TryFrom<i64> + Default, J>(
+    py: Python<'_>,
+    name: &str,
+    value: i64,
+    judge: impl FnOnce(T) -> Result<J>,
+) -> PyResult<T> {
+    match T::try_from(value) {
+        Ok(number) if value < i64::MAX => Ok(number),
+        _ => Err(raised(py, &refusal(name, value, judge(T::default()).err().as_ref()))),
+    }
+}
+
+/// A number that has no upper limit, as a type of the façade.
+pub fn count<T: TryFrom<i64>>(py: Python<'_>, name: &str, value: i64) -> PyResult<T> {
+    T::try_from(value).map_err(|_| raised(py, &refusal(name, value, None).with_hint("it is 0 or more")))
+}
+
+/// Says of a number what the façade said of another one.
+fn refusal(name: &str, value: i64, judged: Option<&Error>) -> Error {
+    let given = match value {
+        i64::MAX => format!("{value} or more"),
+        i64::MIN => format!("{value} or less"),
+        value => value.to_string(),
+    };
+    let reason = judged.and_then(|error| error.message().split_once(", which "));
+    let reason = reason.map_or("is out of range", |(_, reason)| reason);
+    let error = Error::invalid(format!("{name} is {given}, which {reason}"));
+    match judged.and_then(Error::hint) {
+        Some(hint) => error.with_hint(hint),
+        None => error,
+    }
 }
 
 /// A line for the guest's shell, or a list of a program and its arguments.

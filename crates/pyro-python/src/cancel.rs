@@ -24,7 +24,7 @@ impl CancelToken {
         Self { sender: watch::Sender::new(false) }
     }
 
-    /// Ends them. The guest's command, or the machine, is gone when the call has returned.
+    /// Ends them. The machine of one command is gone when the call has returned; a command in a workspace ends right after.
     fn cancel(&self) {
         self.sender.send_replace(true);
     }

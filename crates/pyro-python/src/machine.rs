@@ -4,6 +4,7 @@ use crate::arguments::number;
 use crate::errors::raised;
 use pyo3::prelude::*;
 use pyro_host::command::Command;
+use pyro_host::limits::validate_ttl;
 use pyro_host::run::RunSpec;
 use pyro_host::settings::Settings;
 use pyro_host::supervisor::PersistentSpec;
@@ -42,9 +43,11 @@ impl Machine {
 
     /// Sets its size, and gives its time to live.
     fn size(&self, py: Python<'_>, vm: &mut VmSpec) -> PyResult<u64> {
-        vm.vcpu_count = number(py, "vcpu_count", self.vcpu_count)?;
-        vm.mem_mib = number(py, "mem_mib", self.mem_mib)?;
-        number(py, "ttl_seconds", self.ttl_seconds)
+        let vcpus = |vcpu_count| VmSpec { vcpu_count, ..VmSpec::default() }.validate();
+        let memory = |mem_mib| VmSpec { mem_mib, ..VmSpec::default() }.validate();
+        vm.vcpu_count = number(py, "vcpu_count", self.vcpu_count, vcpus)?;
+        vm.mem_mib = number(py, "mem_mib", self.mem_mib, memory)?;
+        number(py, "ttl_seconds", self.ttl_seconds, validate_ttl)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The class `Pyro`. Its methods are in one file for each noun.
 
-use crate::arguments::{HostPath, maybe_integer, number};
+use crate::arguments::{HostPath, count, maybe_integer};
 use crate::errors::raised;
 use crate::result::{self, dictionary};
 use crate::wait::{look, wait};
@@ -37,7 +37,7 @@ impl Pyro {
         cache_dir: Option<HostPath>,
         #[pyo3(from_py_with = maybe_integer)] max_active_vms: Option<i64>,
     ) -> PyResult<Self> {
-        let limit = max_active_vms.map(|limit| number(py, "max_active_vms", limit)).transpose()?;
+        let limit = max_active_vms.map(|limit| count(py, "max_active_vms", limit)).transpose()?;
         let executable: PathBuf = py.import("pyro_mcp._executable")?.call_method0("executable")?.extract()?;
         let opened = open(state_dir, cache_dir, limit, executable);
         opened.map(|facade| Self { facade }).map_err(|error| raised(py, &error))

@@ -1,10 +1,12 @@
 //! Services: processes of a workspace that stay.
 
-use crate::arguments::{self, Words, integer, number};
+use crate::arguments::{self, Words, count, integer, number};
 use crate::errors::raised;
 use crate::pyro::Pyro;
 use crate::result::Result;
 use pyo3::prelude::*;
+use pyro_host::command::Command;
+use pyro_host::limits::validate_ready_timeout;
 use pyro_host::service::{ServiceName, ServiceSpec};
 
 #[pymethods]
@@ -31,11 +33,18 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] ready_interval_ms: i64,
     ) -> Result<'py> {
         let name = ServiceName::parse(service_name).map_err(|error| raised(py, &error))?;
+        let simple = ServiceSpec::new(name.clone(), Command::Shell("true".into()));
+        let interval = |ready_interval_ms| ServiceSpec { ready_interval_ms, ..simple }.checked();
         let spec = ServiceSpec {
             cwd: cwd.to_owned(),
             readiness: readiness.map(arguments::readiness).transpose()?,
-            ready_timeout_seconds: number(py, "ready_timeout_seconds", ready_timeout_seconds)?,
-            ready_interval_ms: number(py, "ready_interval_ms", ready_interval_ms)?,
+            ready_timeout_seconds: number(
+                py,
+                "ready_timeout_seconds",
+                ready_timeout_seconds,
+                validate_ready_timeout,
+            )?,
+            ready_interval_ms: number(py, "ready_interval_ms", ready_interval_ms, interval)?,
             ..ServiceSpec::new(name, command.0)
         };
         self.ask(py, async move |pyro| pyro.start_service(workspace_id, &spec).await)
@@ -61,7 +70,7 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] tail_lines: i64,
         all: bool,
     ) -> Result<'py> {
-        let tail_lines = number(py, "tail_lines", tail_lines)?;
+        let tail_lines = count(py, "tail_lines", tail_lines)?;
         let lines = (!all).then_some(tail_lines);
         self.look(py, |pyro| pyro.logs_service(workspace_id, service_name, lines))
     }

@@ -1,10 +1,11 @@
 //! Shells: terminals in a workspace.
 
-use crate::arguments::{integer, maybe_integer, number};
+use crate::arguments::{count, integer, maybe_integer, number};
 use crate::errors::raised;
 use crate::pyro::Pyro;
 use crate::result::Result;
 use pyo3::prelude::*;
+use pyro_host::error::{Error, Result as Judged};
 use pyro_host::shell::{ShellSignal, ShellSpec};
 use pyro_host::workspace::ReadSpec;
 
@@ -20,7 +21,7 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] cols: i64,
         #[pyo3(from_py_with = integer)] rows: i64,
     ) -> Result<'py> {
-        let (cols, rows) = (number(py, "cols", cols)?, number(py, "rows", rows)?);
+        let (cols, rows) = size(py, cols, rows)?;
         let spec = ShellSpec { cwd: cwd.to_owned(), cols, rows };
         self.ask(py, async move |pyro| pyro.open_shell(workspace_id, &spec).await)
     }
@@ -47,8 +48,11 @@ impl Pyro {
         plain: bool,
         #[pyo3(from_py_with = maybe_integer)] wait_for_idle_ms: Option<i64>,
     ) -> Result<'py> {
-        let idle = wait_for_idle_ms.map(|idle| number(py, "wait_for_idle_ms", idle)).transpose()?;
-        let (cursor, max_chars) = (number(py, "cursor", cursor)?, number(py, "max_chars", max_chars)?);
+        let idle = wait_for_idle_ms
+            .map(|idle| number(py, "wait_for_idle_ms", idle, from_one_to(60_000, "milliseconds")))
+            .transpose()?;
+        let max_chars = number(py, "max_chars", max_chars, from_one_to(4_194_304, "characters"))?;
+        let cursor = count(py, "cursor", cursor)?;
         let spec = ReadSpec { cursor, max_chars, plain, wait_for_idle_ms: idle };
         self.ask(py, async move |pyro| pyro.read_shell(workspace_id, shell_id, &spec).await)
     }
@@ -89,7 +93,7 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] cols: i64,
         #[pyo3(from_py_with = integer)] rows: i64,
     ) -> Result<'py> {
-        let (cols, rows) = (number(py, "cols", cols)?, number(py, "rows", rows)?);
+        let (cols, rows) = size(py, cols, rows)?;
         self.ask(py, async move |pyro| pyro.resize_shell(workspace_id, shell_id, cols, rows).await)
     }
 
@@ -97,4 +101,18 @@ impl Pyro {
     fn close_shell<'py>(&self, py: Python<'py>, workspace_id: &str, shell_id: &str) -> Result<'py> {
         self.ask(py, async move |pyro| pyro.close_shell(workspace_id, shell_id).await)
     }
+}
+
+/// What the façade says of a number of a read that is out of range; it has no way to ask for that alone.
+fn from_one_to(most: u64, unit: &str) -> impl FnOnce(u64) -> Judged<()> {
+    let error = Error::invalid(format!("it is 0, which is not in 1 to {most}"));
+    let error = error.with_hint(format!("it is given in {unit}"));
+    |_| Err(error)
+}
+
+/// The size of a terminal.
+fn size(py: Python<'_>, cols: i64, rows: i64) -> PyResult<(u16, u16)> {
+    let columns = |cols| ShellSpec { cols, ..ShellSpec::default() }.checked();
+    let lines = |rows| ShellSpec { rows, ..ShellSpec::default() }.checked();
+    Ok((number(py, "cols", cols, columns)?, number(py, "rows", rows, lines)?))
 }

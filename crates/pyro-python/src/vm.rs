@@ -5,6 +5,7 @@ use crate::machine::Machine;
 use crate::pyro::Pyro;
 use crate::result::Result;
 use pyo3::prelude::*;
+use pyro_host::limits::validate_timeout;
 use pyro_host::workspace::ExecSpec;
 
 #[pymethods]
@@ -32,7 +33,7 @@ impl Pyro {
     ) -> Result<'py> {
         let machine = Machine { environment, vcpu_count, mem_mib, ttl_seconds, network, allow_host_compat };
         let mut spec = machine.run(py, command.0)?;
-        spec.timeout_seconds = number(py, "timeout_seconds", timeout_seconds)?;
+        spec.timeout_seconds = number(py, "timeout_seconds", timeout_seconds, validate_timeout)?;
         self.ask(py, async move |pyro| pyro.run(&spec, None, None).await)
     }
 
@@ -73,7 +74,7 @@ impl Pyro {
         command: Words,
         #[pyo3(from_py_with = integer)] timeout_seconds: i64,
     ) -> Result<'py> {
-        let timeout_seconds = number(py, "timeout_seconds", timeout_seconds)?;
+        let timeout_seconds = number(py, "timeout_seconds", timeout_seconds, validate_timeout)?;
         let spec = ExecSpec { timeout_seconds, ..ExecSpec::new(command.0) };
         self.ask(py, async move |pyro| pyro.exec_vm(vm_id, &spec, None, None).await)
     }

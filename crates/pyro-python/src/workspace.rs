@@ -1,10 +1,11 @@
 //! Workspaces: machines that stay, with files to work on.
 
-use crate::arguments::{HostPath, Words, integer, maybe_integer, number};
+use crate::arguments::{HostPath, Words, count, integer, maybe_integer, number};
 use crate::machine::Machine;
 use crate::pyro::Pyro;
 use crate::result::Result;
 use pyo3::prelude::*;
+use pyro_host::limits::validate_timeout;
 use pyro_host::workspace::{ExecSpec, SyncProgress, WorkspaceSpec};
 
 #[pymethods]
@@ -56,7 +57,7 @@ impl Pyro {
         command: Words,
         #[pyo3(from_py_with = integer)] timeout_seconds: i64,
     ) -> Result<'py> {
-        let timeout_seconds = number(py, "timeout_seconds", timeout_seconds)?;
+        let timeout_seconds = number(py, "timeout_seconds", timeout_seconds, validate_timeout)?;
         let spec = ExecSpec { timeout_seconds, ..ExecSpec::new(command.0) };
         self.ask(py, async move |pyro| pyro.exec_workspace(workspace_id, &spec, None, None).await)
     }
@@ -105,7 +106,7 @@ impl Pyro {
         workspace_id: &str,
         #[pyo3(from_py_with = maybe_integer)] sequence: Option<i64>,
     ) -> Result<'py> {
-        let sequence = sequence.map(|sequence| number(py, "sequence", sequence)).transpose()?;
+        let sequence = sequence.map(|sequence| count(py, "sequence", sequence)).transpose()?;
         self.look(py, |pyro| pyro.logs_workspace(workspace_id, sequence))
     }
 

@@ -9,7 +9,6 @@ import json
 import platform
 import re
 import shutil
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import pytest
 from clients.support import node
 from clients.support.model_server import ModelServer
 from clients.support.script import Script, Step, fixed, found
+from support import toml
 from support.home import BASE
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
@@ -171,7 +171,7 @@ def test_codex_reads_its_configuration(home: Path) -> None:
     done = node.run("codex", ["mcp", "list", "--json"], home, environment(home))
     assert done.returncode == 0, done.stderr
     (listed,) = json.loads(done.stdout)
-    written = tomllib.loads((EXAMPLES / "codex_config.toml").read_text())["mcp_servers"]["pyro"]
+    written = toml.loads((EXAMPLES / "codex_config.toml").read_text())["mcp_servers"]["pyro"]
     assert (listed["name"], listed["transport"]["command"], listed["transport"]["args"]) == (
         "pyro", written["command"], written["args"])  # fmt: skip
 

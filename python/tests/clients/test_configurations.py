@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from clients.conftest import EXAMPLES
 from clients.support.tools import ERAS, Tools, server
 from mcp import Client
+from support import toml
 
 STRINGS = {"type": "array", "items": {"type": "string"}}
 ENVIRONMENT = {"type": "object", "additionalProperties": {"type": "string"}}
@@ -32,33 +32,43 @@ def servers(entry: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "additionalProperties": entry, "minProperties": 1}
 
 
-# Claude Desktop, Developer > Edit Config: `mcpServers`, each with `command`, `args`, `env`. It knows no `type`.
+# What each host documents, as it was on 2026-11-21. Where there is a schema of the vendor, its keys and types are here, as
+# far as they are about servers that are started as programs.
+
+# Claude Desktop: https://modelcontextprotocol.io/docs/develop/connect-local-servers. `mcpServers`, each with `command`,
+# `args` and `env`. The page knows no `type`.
 CLAUDE_DESKTOP = form(["mcpServers"], {"mcpServers": servers(form(["command"], {**STDIO, "type": False}))})
 
-# Cursor, "Model Context Protocol": `mcpServers`; a stdio server has `type`, `command`, `args`, `env`, `envFile`.
+# Cursor: https://cursor.com/docs/mcp, "STDIO server configuration": `type` and `command` are required, `args`, `env` and
+# `envFile` are not.
 CURSOR_SERVER = form(["type", "command"], {**STDIO, "envFile": {"type": "string"}})
 CURSOR = form(["mcpServers"], {"mcpServers": servers(CURSOR_SERVER)})
 
-# Claude Code, "Connect Claude Code to tools via MCP", as `claude mcp add --scope project` writes it into .mcp.json.
+# Claude Code: https://code.claude.com/docs/en/mcp, "Project scope". These are the keys that `claude mcp add --scope project`
+# writes into .mcp.json.
 CLAUDE_CODE = form(["mcpServers"], {"mcpServers": servers(form(["type", "command", "args", "env"], STDIO))})
 
-# VS Code, "MCP configuration reference": `servers` and `inputs`; `type` and `command` are required, `args`, `env`,
-# `envFile`, `cwd` are not.
-VSCODE_SERVER = form(["type", "command"], {**STDIO, "envFile": {"type": "string"}, "cwd": {"type": "string"}})
-VSCODE = form(["servers"], {"servers": servers(VSCODE_SERVER), "inputs": {"type": "array"}})
+# VS Code: https://code.visualstudio.com/docs/agents/reference/mcp-configuration, where `type` and `command` are required;
+# keys and types of mcpServerSchema and mcpStdioServerSchema in its src/vs/workbench/contrib/mcp/common/mcpConfiguration.ts.
+VSCODE_SERVER = {**STDIO, "env": {"additionalProperties": {"type": ["null", "string", "number"]}}}
+VSCODE_SERVER |= {"envFile": {"type": "string"}, "cwd": {"type": "string"}, "dev": {"type": "object"}}
+VSCODE_SERVERS = servers(form(["type", "command"], VSCODE_SERVER))
+VSCODE = form(["servers"], {"servers": VSCODE_SERVERS, "inputs": {"type": "array"}})
 
-# Codex, "Model Context Protocol" in its configuration reference: [mcp_servers.NAME] with `command`, and `args`, `env`,
-# `cwd`, `startup_timeout_sec`, `tool_timeout_sec`, `enabled`.
+# Codex: https://developers.openai.com/codex/mcp and the keys mcp_servers.NAME.… of
+# https://developers.openai.com/codex/config-reference: `command` is required, `args`, `env`, `cwd`,
+# `startup_timeout_sec`, `tool_timeout_sec` and `enabled` are not. (It takes more, such as lists of tools.)
 SECONDS = {"type": "number", "exclusiveMinimum": 0}
 CODEX_SERVER = {name: STDIO[name] for name in ("command", "args", "env")}
 CODEX_SERVER |= {"cwd": {"type": "string"}, "enabled": {"type": "boolean"}}
 CODEX_SERVER |= {"startup_timeout_sec": SECONDS, "tool_timeout_sec": SECONDS}
 CODEX = form(["mcp_servers"], {"mcp_servers": servers(form(["command"], CODEX_SERVER))})
 
-# OpenCode, "MCP servers": `mcp`, each of `type` "local" with `command` (a list), `environment`, `enabled`, `timeout` in
-# milliseconds.
-OPENCODE_SERVER = {"type": {"const": "local"}, "command": STRINGS, "environment": ENVIRONMENT}
-OPENCODE_SERVER |= {"enabled": {"type": "boolean"}, "timeout": {"type": "integer", "exclusiveMinimum": 0}}
+# OpenCode 1: https://opencode.ai/v1/docs/mcp-servers; keys and types of McpLocalConfig in its schema,
+# https://opencode.ai/config.json. `timeout` is in milliseconds. (OpenCode 2 has its servers one level deeper.)
+OPENCODE_SERVER = {"type": {"const": "local"}, "command": STRINGS, "environment": ENVIRONMENT, "cwd": {"type": "string"}}
+OPENCODE_SERVER |= {"enabled": {"type": "boolean"}}
+OPENCODE_SERVER |= {"timeout": {"type": "integer", "exclusiveMinimum": 0, "maximum": 2**53 - 1}}
 OPENCODE = form(["mcp"], {"$schema": {"type": "string"}, "mcp": servers(form(["type", "command"], OPENCODE_SERVER))})
 
 FORMS = {
@@ -74,7 +84,7 @@ FORMS = {
 def read(name: str) -> dict[str, Any]:
     """A configuration."""
     text = (EXAMPLES / name).read_text()
-    return dict(tomllib.loads(text) if name.endswith(".toml") else json.loads(text))
+    return dict(toml.loads(text) if name.endswith(".toml") else json.loads(text))
 
 
 def started_by(configuration: dict[str, Any]) -> tuple[str, list[str], dict[str, str]]:

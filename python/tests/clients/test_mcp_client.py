@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import statistics
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 from clients.support.tools import ERAS, Tools, server, tools
 from clients.support.watch import qemus_of, seen, until
 from mcp import Client, MCPError
+from pyro_mcp import Pyro
 from support.home import BASE
 
 #: The tools of the public contract.
@@ -139,7 +142,9 @@ async def read_until(call: Tools, shell: dict[str, Any], cursor: int, text: str)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_offers_its_tools_and_is_short(executable: Path, profile: str) -> None:
+def test_a_profile_offers_its_tools_and_is_short(
+    executable: Path, profile: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     names, limit = PROFILES[profile]
 
     async def story() -> None:
@@ -147,7 +152,8 @@ def test_a_profile_offers_its_tools_and_is_short(executable: Path, profile: str)
             assert set(offered.schemas) == names
             listed = json.loads(offered.listed.model_dump_json(by_alias=True, exclude_unset=True))
             length = len(json.dumps(listed, separators=(",", ":"), ensure_ascii=False))
-            print(f"tools/list of {profile}: {length} characters, {len(names)} tools")
+            with capsys.disabled():
+                print(f"\ntools/list of {profile}: {length} characters of at most {limit}, {len(names)} tools")
             assert length <= limit
             for tool in listed["tools"]:
                 for schema in (tool["inputSchema"], tool["outputSchema"]):
@@ -159,6 +165,34 @@ def test_a_profile_offers_its_tools_and_is_short(executable: Path, profile: str)
                     await offered.client.call_tool("vm_create", {"environment": BASE})
 
     asyncio.run(story())
+
+
+def test_what_the_protocol_adds_to_a_command_is_told(
+    executable: Path, workspace: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Measured in turns, and printed; how fast a machine is depends on what else it does."""
+    home = workspace["workspace_id"]
+    pyro, direct, served = Pyro(), [], []
+
+    async def story() -> None:
+        async with tools(executable) as call:
+            arguments = {"workspace_id": home, "command": ["true"]}
+            for _ in range(31):
+                began = time.perf_counter()
+                assert pyro.exec_workspace(home, command=["true"])["exit_code"] == 0
+                between = time.perf_counter()
+                result = await call.client.call_tool("workspace_exec", arguments)
+                direct.append(between - began)
+                served.append(time.perf_counter() - between)
+                assert not result.is_error
+
+    asyncio.run(story())
+    ms = {name: statistics.median(times) * 1000 for name, times in (("direct", direct), ("served", served))}
+    with capsys.disabled():
+        print(
+            f"\n`true` in a workspace, medians of {len(direct)}: {ms['direct']:.2f} ms by the package, "
+            f"{ms['served']:.2f} ms over MCP, {ms['served'] - ms['direct']:+.2f} ms"
+        )
 
 
 @pytest.mark.parametrize("mode", ERAS)
@@ -213,16 +247,33 @@ def test_a_cancelled_command_ends_in_the_guest(executable: Path, mode: str) -> N
     asyncio.run(story())
 
 
-def test_twenty_machines_run_at_once(executable: Path) -> None:
+def test_twenty_machines_run_at_once(executable: Path, pyro_home: Path) -> None:
+    """Each of the first ends only when the host has seen all of them at once."""
+
     async def story() -> None:
         async with tools(executable, "--profile", "vm-run") as call:
+            machine = {"environment": BASE, "mem_mib": 128, "timeout_seconds": 600}
 
             async def run(number: int) -> str:
                 command = f"echo $(({number} * 3)) on $(hostname)"
-                machine = {"environment": BASE, "mem_mib": 128, "timeout_seconds": 600}
                 return str((await call.done("vm_run", **machine, command=command))["stdout"])
 
             await run(0)  # Makes the template.
+            before = qemus_of(pyro_home)
+            endless = {**machine, "command": "sleep 100000"}
+            runs = [asyncio.create_task(call.client.call_tool("vm_run", endless)) for _ in range(20)]
+
+            async def all_run() -> bool:
+                assert not any(task.done() for task in runs), [task for task in runs if task.done()]
+                return len(qemus_of(pyro_home) - before) >= 20
+
+            await until("twenty machines run", all_run)
+            for task in runs:
+                task.cancel()
+            ended = await asyncio.gather(*runs, return_exceptions=True)
+            assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
+            await until("they are gone", lambda: seen(qemus_of(pyro_home) == before))
+
             printed = await asyncio.gather(*(run(number) for number in range(1, 21)))
             assert [line.split()[0] for line in printed] == [str(3 * number) for number in range(1, 21)]
             assert len({line.split()[2] for line in printed}) == 20, printed

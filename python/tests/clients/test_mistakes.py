@@ -21,6 +21,11 @@ FOR_A_TERMINAL = re.compile(r"pyro [a-z]|--[a-z]| -- |\bID\b")
 #: The number of lines of an output of 55 MB.
 LINES = 7_000_000
 
+#: A line of 41 bytes and 27 characters: a page ends within a character unless somebody takes care.
+FLOOD_LINE = "naïve Grüße, 日本語, 😀 – done\n"
+FLOOD_LINES = 1_300_000
+FLOOD_PAGES = 5
+
 Mistake = Callable[[Pupil, str], Awaitable[dict[str, Any]]]
 
 
@@ -92,6 +97,20 @@ async def dying_service(pupil: Pupil, of: str) -> dict[str, Any]:
     return {"stdout": "done\n" if started["state"] == "running" else started}
 
 
+async def flood(pupil: Pupil, of: str) -> dict[str, Any]:
+    """A command prints far more than a model can take: 50 MB, of characters that have one to four bytes."""
+    arguments = {"workspace_id": of, "timeout_seconds": 600}
+    command = f"yes '{FLOOD_LINE.strip()}' | head -n {FLOOD_LINES}"
+    result = await pupil.pursue("workspace_exec", **arguments, command=command)
+    whole = FLOOD_LINE * FLOOD_LINES
+    assert len(whole.encode()) > 50_000_000 and len(json.dumps(result, ensure_ascii=False)) < 40_000
+    assert result["truncated"] is True
+    read = await pupil.read_on(result["stdout"], {"workspace_id": of}, FLOOD_PAGES)
+    assert len(read) > FLOOD_PAGES * 10_000 and whole.startswith(read), "this is not what was printed"
+    assert whole.endswith(result["stdout"][-10_000:])
+    return {"stdout": "done\n"}
+
+
 #: Each mistake, the kind that it is, and the tools that the agent calls until it has done what it wanted.
 MISTAKES: list[tuple[Mistake, str | None, list[str]]] = [
     (wrong_id, "not_found", ["workspace_exec", "workspace_create", "workspace_exec"]),
@@ -102,6 +121,7 @@ MISTAKES: list[tuple[Mistake, str | None, list[str]]] = [
     (unknown_argument, "invalid_argument", ["workspace_exec", "workspace_exec"]),
     (failing_command, None, ["workspace_exec", "workspace_exec", "workspace_exec"]),
     (dying_service, "service_failed", ["service_start", "service_logs", "service_start"]),
+    (flood, None, ["workspace_exec", *["workspace_logs"] * FLOOD_PAGES]),
 ]
 
 

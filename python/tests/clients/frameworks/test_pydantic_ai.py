@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import Agent, UsageLimits
 from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.messages import ModelMessage, ModelResponse, RetryPromptPart, TextPart, ToolCallPart, ToolReturnPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -57,12 +57,16 @@ def test_a_function_model_runs_commands() -> None:
     calls = Calls(
         ("vm_run", {"command": "true", "environment": "debian:13"}),
         ("vm_run", {"command": "echo $((6 * 7)); exit 3", "environment": BASE}),
+        ("vm_run", {"command": "true", "environment": BASE, "allow_host_compat": True}),
+        ("vm_run", {"command": "seq 1 100000", "environment": BASE}),
     )
     with pydantic_ai_vm_run.agent.override(model=calls.model()):
         assert pydantic_ai_vm_run.agent.run_sync("What is six times seven?").output == "It is done."
-    failed, ran = calls.results
+    failed, ran, on_host, long = calls.results
     assert failed.startswith("error (not_found)") and "hint: " in failed
     assert (ran["stdout"], ran["exit_code"]) == ("42\n", 3)
+    assert "allow_host_compat" in str(on_host) and "extra_forbidden" in str(on_host)
+    assert len(long["stdout"]) < 30_000 and "characters are left out" in long["stdout"]
 
 
 @pytest.mark.usefixtures("examples")
@@ -83,15 +87,30 @@ def test_a_function_model_works_in_a_workspace(workspace: dict[str, Any]) -> Non
         ("workspace_exec", {"command": "echo hello > greeting"}),
         ("workspace_exec", {"command": "cat greeting", "timeout_seconds": 0}),
         ("workspace_exec", {"command": "cat greeting"}),
+        ("workspace_exec", {"command": "seq 1 100000 | tee many"}),
         ("workspace_diff", {}),
     )
     here = example.Workspace(AsyncPyro(), workspace["workspace_id"])
     with example.agent.override(model=calls.model()):
         assert example.agent.run_sync("Greet.", deps=here).output == "It is done."
-    _, refused, printed, patch = calls.results
+    _, refused, printed, long, patch = calls.results
     assert refused.startswith("error (invalid_argument)")
     assert printed["stdout"] == "hello\n"
     assert "+hello" in patch
+    for text in (long["stdout"], patch):
+        assert len(text) < 30_000 and "characters are left out" in text
+
+
+@pytest.mark.usefixtures("examples")
+def test_a_function_model_that_never_ends_is_ended(monkeypatch: pytest.MonkeyPatch, workspace: dict[str, Any]) -> None:
+    import pydantic_ai_workspace as example
+
+    monkeypatch.setattr(example, "LIMITS", UsageLimits(request_limit=3))
+    calls = Calls(*[("workspace_diff", dict[str, Any]())] * 10)
+    with example.agent.override(model=calls.model()):
+        said = asyncio.run(example.work(example.Workspace(AsyncPyro(), workspace["workspace_id"]), "Do it."))
+    assert "request_limit of 3" in said
+    assert len(calls.results) == 2
 
 
 @pytest.mark.parametrize("example", ["pydantic_ai_vm_run.py", "pydantic_ai_workspace.py"])

@@ -22,6 +22,9 @@ PACKAGES = (
     "@modelcontextprotocol/inspector@2.12.0",
 )
 
+#: What of them has to run before an installation counts as one.
+PROGRAMS = ("claude", "codex", "opencode", "mcp-inspector")
+
 #: What npm says where there is no network, or no registry.
 UNREACHABLE = {"EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "ETIMEDOUT"}
 UNREACHABLE |= {"ERR_SOCKET_TIMEOUT", "E502", "E503", "E504"}
@@ -85,5 +88,16 @@ def _install() -> tuple[Path, str]:
     if code and code[1] in UNREACHABLE:
         return folder, code[1]
     assert done.returncode == 0, done.stderr
+    assert_all_run(folder)
     marker.write_text(wanted)
     return folder, ""
+
+
+def assert_all_run(folder: Path) -> None:
+    """Fails where a program is there and does not start: parts of it may have been left out by the installation."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    for program in PROGRAMS:
+        command: list[str | Path] = [folder / "node_modules" / ".bin" / program, "--version"]
+        done = subprocess.run(command, cwd=home, env=environment(home), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{program} was not installed whole: {done.stdout}{done.stderr}"

@@ -20,6 +20,7 @@ FAILURE = re.compile(r"error \((?P<kind>[a-z_]+)\): (?P<message>.+)\nhint: (?P<h
 EXAMPLE = re.compile(r"(?:did you mean|such as|for example:?) `?([^`\s,]+)")
 RANGE = re.compile(r"([a-z_]+) is \S+, which is not in \d+ to (\d+)")
 ADVICE = re.compile(r"run `([^`]+)`")
+LEFT_OUT = re.compile(r"\n\[\.\.\. \d+ bytes are left out here, from byte (\d+) on: ([a-z_]+) with sequence=(\d+) .*")
 
 Arguments = dict[str, Any]
 
@@ -44,6 +45,21 @@ class Pupil:
             else:
                 await self._take_advice(result, arguments)
         raise AssertionError(f"{tool} went wrong {PATIENCE} times: {self.failures}")
+
+    async def read_on(self, shown: str, arguments: Arguments, n_pages: int) -> str:
+        """Reads an output from its beginning, of which it was shown the two ends. At each place where something is left out
+        it calls the tool that is named there, with the numbers that stand there, and gives what it has read so far."""
+        pages = ""
+        for _ in range(n_pages):
+            left_out = LEFT_OUT.search(shown)
+            assert left_out, f"the model is not shown how to read on: {shown[-1000:]}"
+            pages += shown[: left_out.start()]
+            self.used.append(left_out[2])
+            offset = {"sequence": int(left_out[3]), "offset": int(left_out[1])}
+            result = await self.tools.call(left_out[2], **arguments, **offset)
+            assert not result.is_error, text_of(result)
+            shown = json.loads(text_of(result))["entries"][0]["stdout"]
+        return pages
 
     async def _call(self, tool: str, arguments: Arguments) -> tuple[bool, str]:
         self.used.append(tool)
