@@ -137,5 +137,6 @@ def test_numbers_of_logs_and_cursors_may_be_large(pyro: Pyro, workspace: Any) ->
         pyro.logs_service(home, "web", tail_lines=-1)
     with pytest.raises(LookupError):
         pyro.logs_workspace(home, sequence=10**100)
-    with pytest.raises(InvalidArgumentError, match="max_active_vms"):
-        Pyro(max_active_vms=-1)
+    for none in (-1, 0):
+        with pytest.raises(InvalidArgumentError, match="max_active_vms"):
+            Pyro(max_active_vms=none)

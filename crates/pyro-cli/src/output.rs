@@ -73,8 +73,10 @@ pub fn error(error: &Error, as_json: bool) {
             "message": error.chain().join(": "),
             "hint": error.hint(),
         }});
-        let _ = json(&value);
-        return;
+        // Whoever cannot read it there is told the other way.
+        if json(&value).is_ok() {
+            return;
+        }
     }
     let mut chain = error.chain().into_iter();
     note(&format!("error: {}", chain.next().unwrap_or_default()));

@@ -32,7 +32,10 @@ pub enum Command {
 }
 
 impl Command {
-    /// Refuses what no kernel would take.
+    /// How many bytes all words have at most: a command goes to the guest in one message.
+    const MOST_BYTES: usize = pyro_protocol::frame::MAX_PAYLOAD;
+
+    /// Refuses what no kernel would take, and what no message to the guest could carry.
     pub fn validate(&self) -> Result<()> {
         let words: Vec<&String> = match self {
             Self::Argv(words) => words.iter().collect(),
@@ -44,6 +47,13 @@ impl Command {
         }
         if words.iter().any(|word| word.contains('\0')) {
             return Err(Error::invalid("a word of the command contains a NUL byte"));
+        }
+        // The end of each word counts too.
+        let n_bytes: usize = words.iter().map(|word| word.len() + 1).sum();
+        if n_bytes > Self::MOST_BYTES {
+            let message =
+                format!("the command has {n_bytes} bytes, which is longer than {} bytes", Self::MOST_BYTES);
+            return Err(Error::invalid(message).with_hint("put it into a file, bring that in, and run it"));
         }
         Ok(())
     }

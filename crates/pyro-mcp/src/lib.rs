@@ -12,6 +12,7 @@ pub mod call;
 pub mod cut;
 pub mod failure;
 pub mod fit;
+mod lines;
 pub mod printed;
 pub mod profile;
 pub mod progress;

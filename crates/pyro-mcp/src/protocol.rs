@@ -1,6 +1,7 @@
 //! The server as clients see it. The only module that knows rmcp, which moves fast.
 
 use crate::call::Call;
+use crate::lines;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::reply::Reply;
@@ -17,13 +18,16 @@ use rmcp::service::{Peer, RequestContext, RoleServer, ServerInitializeError, Ser
 use rmcp::{ErrorData, ServerHandler};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 /// Progress is told this often at most, and this often at least of what says nothing itself.
 const TELL_EVERY: Duration = Duration::from_millis(200);
 const TELL_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+
+/// Between the client's lines and the SDK.
+const PIPE_BYTES: usize = 64 * 1024;
 
 /// An MCP server over the façade. It has no state: what it makes is found again by its id, also by another one.
 #[derive(Debug, Clone)]
@@ -66,6 +70,19 @@ impl Server {
         input: impl AsyncRead + Send + Unpin + 'static,
         output: impl AsyncWrite + Send + Unpin + 'static,
     ) -> Result<()> {
+        let (to_sdk, from_client) = tokio::io::duplex(PIPE_BYTES);
+        let (to_client, from_sdk) = tokio::io::duplex(PIPE_BYTES);
+        let (answers, answered) = mpsc::channel(1);
+        let reading = tokio::spawn(lines::pass_in(input, to_sdk, answers));
+        let writing = tokio::spawn(lines::pass_out(from_sdk, answered, output));
+        let served = self.serve_sdk(from_client, to_client).await;
+        reading.abort();
+        // A client that is gone takes nothing any more.
+        let _ = writing.await;
+        served
+    }
+
+    async fn serve_sdk(self, input: DuplexStream, output: DuplexStream) -> Result<()> {
         let running = match ServiceExt::serve(self, (input, output)).await {
             Ok(running) => running,
             Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

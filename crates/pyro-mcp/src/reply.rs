@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 /// The widest message of an error. It may hold the end of a log.
 const LONGEST_MESSAGE: usize = 8_000;
 
+/// The widest hint. It may name what the model has named.
+const LONGEST_HINT: usize = 1_000;
+
 /// The answer to a call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
@@ -40,7 +43,7 @@ impl Reply {
     pub fn failed(error: &Error) -> Self {
         let kind = error.kind().code();
         let message = cut(error.chain().join(": "), LONGEST_MESSAGE, "a log, which was longer");
-        let hint = hint_for_model(error);
+        let hint = cut(hint_for_model(error), LONGEST_HINT, "the rest of the hint");
         let text = format!("error ({kind}): {message}\nhint: {hint}");
         let structured = json!({"error": {"kind": kind, "message": message, "hint": hint}});
         Self { structured, text, is_error: true }

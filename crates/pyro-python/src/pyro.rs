@@ -5,7 +5,7 @@ use crate::errors::raised;
 use crate::result::{self, dictionary};
 use crate::wait::{look, wait};
 use pyo3::prelude::*;
-use pyro_host::error::Result;
+use pyro_host::error::{Error, Result};
 use pyro_host::limits::max_active_vms;
 use pyro_host::pyro::Pyro as Facade;
 use pyro_host::state_dir::StateDir;
@@ -38,6 +38,10 @@ impl Pyro {
         #[pyo3(from_py_with = maybe_integer)] max_active_vms: Option<i64>,
     ) -> PyResult<Self> {
         let limit = max_active_vms.map(|limit| count(py, "max_active_vms", limit)).transpose()?;
+        if limit == Some(0) {
+            let error = Error::invalid("max_active_vms is 0, so that nothing could be started");
+            return Err(raised(py, &error.with_hint("it is 1 or more")));
+        }
         let executable: PathBuf = py.import("pyro_mcp._executable")?.call_method0("executable")?.extract()?;
         let opened = open(state_dir, cache_dir, limit, executable);
         opened.map(|facade| Self { facade }).map_err(|error| raised(py, &error))

@@ -185,6 +185,41 @@ fn a_path_of_the_host_that_is_relative_and_leads_nowhere_is_to_be_absolute() {
     assert!(client.refused("workspace_sync_push", unknown).1.contains("workspace_create"));
 }
 
+#[test]
+fn every_line_is_answered() {
+    let home = Home::new();
+    let id = home.create(&[]);
+    let mut client = Client::start(&home, &[]);
+    assert_eq!(client.line("garbage")["error"]["code"], -32700);
+    assert_eq!(client.line("[]")["error"]["code"], -32600);
+    let call = |number: u32, command: &str| {
+        let arguments = format!(r#"{{"workspace_id":"{id}","command":"{command}"}}"#);
+        let params = format!(r#"{{"name":"workspace_exec","arguments":{arguments}}}"#);
+        format!(r#"{{"jsonrpc":"2.0","id":{number},"method":"tools/call","params":{params}}}"#)
+    };
+    let long = client.line(&call(501, &"x".repeat(20_000_000)));
+    assert_eq!((&long["id"], &long["error"]["code"]), (&json!(501), &json!(-32600)));
+    // Half a character, as a model writes it that is cut off.
+    let half = client.line(&call(502, r"echo \ud83d"));
+    assert_eq!(
+        (&half["id"], &half["result"]["structuredContent"]["stdout"]),
+        (&json!(502), &json!("\u{fffd}\n"))
+    );
+    let (kind, _) =
+        client.refused("workspace_exec", json!({"workspace_id": id, "command": "x".repeat(1_000_000)}));
+    assert_eq!(kind, "invalid_argument");
+    assert_eq!(
+        client.done("workspace_exec", json!({"workspace_id": id, "command": "echo on"}))["stdout"],
+        "on\n"
+    );
+    let deleted = client.done("workspace_delete", json!({"workspace_id": id}));
+    assert_eq!(
+        (&deleted["command_count"], &deleted["last_command"]["command"]),
+        (&json!(2), &json!("echo on"))
+    );
+    assert!(client.end().success());
+}
+
 /// To leave the isolation is for the user to decide.
 #[test]
 fn a_model_does_not_get_at_the_host_unless_the_user_lets_it() {

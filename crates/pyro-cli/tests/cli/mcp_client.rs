@@ -96,6 +96,12 @@ impl Client {
         }
     }
 
+    /// The answer to a line that may be anything.
+    pub fn line(&mut self, line: &str) -> Value {
+        writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
+        self.lines.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     pub fn tools(&mut self) -> Vec<Value> {
         self.request("tools/list", json!({}))["result"]["tools"].as_array().unwrap().clone()
     }

@@ -91,8 +91,9 @@ impl Workspaces {
     /// # Errors
     /// `not_found`, `wrong_state` while it is being started by somebody.
     pub async fn delete(&self, id: &str) -> Result<DeletedWorkspace> {
-        let observed = self.control.delete(id).await?;
-        let workspace = observed.map(|observed| WorkspaceStatus::of(&observed));
+        // Its history and its disk are told too, which are gone afterwards.
+        let workspace = self.control.instances().find(id).ok().map(|observed| WorkspaceStatus::of(&observed));
+        self.control.delete(id).await?;
         Ok(DeletedWorkspace { workspace_id: id.to_owned(), workspace, deleted: true })
     }
 }

@@ -93,7 +93,7 @@ fn tell(wanted: StoryArgs) -> Result<u8, Failure> {
     let json = wanted.json;
     let pyro = Pyro::from_environment()?;
     let (events, printer) = Printer::start(Display::new(story::ENVIRONMENT, json));
-    let mut story = Story::new(pyro.clone(), wanted, events)?;
+    let mut story = Story::new(pyro.clone(), wanted, events);
     let told = block_on(story.tell());
     if let Some(id) = story.workspace() {
         delete(&pyro, id);

@@ -38,7 +38,8 @@ pub struct Story {
     pyro: Pyro,
     wanted: StoryArgs,
     teller: Teller,
-    project: Project,
+    /// From the first step on that needs it.
+    project: Option<Project>,
     begun: Instant,
     accelerator: Option<Accelerator>,
     execution_mode: Option<ExecutionMode>,
@@ -48,18 +49,27 @@ pub struct Story {
 
 impl Story {
     /// Nothing has been told yet.
-    pub fn new(pyro: Pyro, wanted: StoryArgs, events: mpsc::Sender<Event>) -> Result<Self> {
-        Ok(Self {
+    pub fn new(pyro: Pyro, wanted: StoryArgs, events: mpsc::Sender<Event>) -> Self {
+        Self {
             pyro,
             wanted,
             teller: Teller::new(events),
-            project: Project::write()?,
+            project: None,
             begun: Instant::now(),
             accelerator: None,
             execution_mode: None,
             workspace_id: None,
             is_deleted: false,
-        })
+        }
+    }
+
+    /// The project, written when it is first needed: from then on an interrupted story deletes it.
+    fn project(&mut self) -> Result<&Project> {
+        let project = match self.project.take() {
+            Some(project) => project,
+            None => Project::write()?,
+        };
+        Ok(self.project.insert(project))
     }
 
     /// The workspace, if there is one that is not deleted.
@@ -130,7 +140,7 @@ impl Story {
     }
 
     async fn create(&mut self) -> Result<String> {
-        let seed = self.project.seed();
+        let seed = self.project()?.seed();
         let path = seed.to_string_lossy();
         let typed = ["workspace", "create", ENVIRONMENT, "--seed-path", &path];
         let title = "Create a workspace, a machine that stays, with a copy of a small project";
@@ -183,7 +193,7 @@ impl Story {
     }
 
     async fn sync(&mut self, id: &str) -> Result<()> {
-        let fix = self.project.fix();
+        let fix = self.project()?.fix();
         let typed = ["workspace", "sync", "push", id, &fix.to_string_lossy()];
         let step =
             self.teller.begins("sync", "Correct the file on this host, and bring it in", &typed).await?;
@@ -274,7 +284,7 @@ impl Story {
     }
 
     async fn export(&mut self, id: &str) -> Result<()> {
-        let receipt = self.project.receipt();
+        let receipt = self.project()?.receipt();
         let path = receipt.to_string_lossy().into_owned();
         let typed = ["workspace", "export", id, "receipt.txt", "--output", &path];
         let step = self.teller.begins("export", "Bring a file out", &typed).await?;
