@@ -14,8 +14,10 @@ const TESTS: &str = "python/tests";
 const FRAMEWORK_TESTS: &str = "python/tests/clients/frameworks";
 
 /// Builds the wheel, installs it into clean environments, and runs the tests there.
-pub fn run(tally: &mut Tally) -> Result<(), String> {
-    let wheel = wheel::build(Profile::Dev)?;
+///
+/// `has_executable`: as for [`wheel::build`].
+pub fn run(tally: &mut Tally, has_executable: bool) -> Result<(), String> {
+    let wheel = wheel::build(Profile::Dev, has_executable)?;
     let python = venv("sdk", "requirements.txt", &wheel)?;
     tally.run(pytest(&python).arg(TESTS).arg(format!("--ignore={FRAMEWORK_TESTS}")))?;
     let python = venv("frameworks", "requirements-frameworks.txt", &wheel)?;

@@ -25,7 +25,7 @@ pub fn test(extra: &[String]) -> Result<(), String> {
     tests.args(["test", "--workspace", "--no-fail-fast"]).args(extra);
     let mut tally = Tally::default();
     tally.run(&mut tests)?;
-    pytest::run(&mut tally)?;
+    pytest::run(&mut tally, true)?;
     tally.verdict()
 }
 
@@ -34,7 +34,7 @@ pub fn test_python() -> Result<(), String> {
     setup()?;
     packages::install_missing_for_tests()?;
     let mut tally = Tally::default();
-    pytest::run(&mut tally)?;
+    pytest::run(&mut tally, false)?;
     tally.verdict()
 }
 

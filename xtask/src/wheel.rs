@@ -48,14 +48,18 @@ impl Profile {
 pub fn wheel() -> Result<(), String> {
     setup()?;
     packages::install_missing_for_wheel()?;
-    println!("\n{}", build(Profile::Release)?.display());
+    println!("\n{}", build(Profile::Release, false)?.display());
     Ok(())
 }
 
 /// Builds it, and gives its path.
-pub fn build(profile: Profile) -> Result<PathBuf, String> {
+///
+/// `has_executable`: that of the profile was built just now, as the tests of the workspace do.
+pub fn build(profile: Profile, has_executable: bool) -> Result<PathBuf, String> {
     let venv = Venv::with("build", MATURIN)?;
-    run(cargo().args(["build", "--profile", profile.name(), "--package", "pyro-cli"]))?;
+    if !has_executable || !target_dir().join(profile.folder()).join("pyro").exists() {
+        run(cargo().args(["build", "--profile", profile.name(), "--package", "pyro-cli"]))?;
+    }
     stage_executable(profile)?;
     let wheels = profile.wheels();
     // What is found there afterwards is the one that was built.
