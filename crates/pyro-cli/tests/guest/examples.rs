@@ -12,7 +12,6 @@ const COMMANDS: &[&[&str]] = &[
     &["env", "list"],
     &["env", "pull"],
     &["env", "inspect"],
-    &["env", "prune"],
     &["workspace"],
     &["workspace", "create"],
     &["workspace", "list"],
@@ -48,6 +47,8 @@ const COMMANDS: &[&[&str]] = &[
     &["doctor"],
     &["completions"],
     &["man"],
+    // Deletes the environments, which would have to be pulled again.
+    &["env", "prune"],
 ];
 
 #[test]
