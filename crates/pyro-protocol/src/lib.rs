@@ -37,6 +37,7 @@
 pub mod exec;
 pub mod frame;
 pub mod message;
+pub mod network;
 pub mod probe;
 pub mod task;
 pub mod tree;
