@@ -9,6 +9,7 @@ from .results import (
     EnvironmentInspection,
     EnvironmentSummary,
     ExecResult,
+    Explanation,
     ExportResult,
     Logs,
     PrunedCache,
@@ -29,11 +30,14 @@ from .results import (
     VmStatus,
     WorkspaceDiff,
     WorkspaceList,
+    WorkspaceNetwork,
+    WorkspacePort,
     WorkspaceStatus,
 )
 
 _Path: TypeAlias = str | os.PathLike[str]
 _Command: TypeAlias = str | list[str] | tuple[str, ...]
+_Rules: TypeAlias = list[str] | tuple[str, ...]
 _Profile: TypeAlias = Literal["vm-run", "workspace-core", "workspace-full"]
 
 class AsyncPyro:
@@ -61,6 +65,8 @@ class AsyncPyro:
         ttl_seconds: int = 600,
         network: bool = False,
         allow_host_compat: bool = False,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> RunResult: ...
     async def create_vm(
         self,
@@ -71,6 +77,8 @@ class AsyncPyro:
         ttl_seconds: int = 600,
         network: bool = False,
         allow_host_compat: bool = False,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> VmStatus: ...
     async def start_vm(self, vm_id: str) -> VmStatus: ...
     async def exec_vm(self, vm_id: str, *, command: _Command, timeout_seconds: int = 30) -> VmExecResult: ...
@@ -89,7 +97,16 @@ class AsyncPyro:
         network: bool = False,
         allow_host_compat: bool = False,
         seed_path: _Path | None = None,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> WorkspaceStatus: ...
+    async def network_workspace(self, workspace_id: str) -> WorkspaceNetwork: ...
+    async def change_network_workspace(
+        self, workspace_id: str, *, allow: _Rules | None = None, remove: _Rules | None = None, reset: bool = False
+    ) -> WorkspaceNetwork: ...
+    async def publish_workspace(self, workspace_id: str, port: str) -> WorkspacePort: ...
+    async def unpublish_workspace(self, workspace_id: str, host_port: int) -> WorkspacePort: ...
+    async def explain_network(self, host: str, port: int, *, allow: _Rules | None = None) -> Explanation: ...
     async def list_workspaces(self) -> WorkspaceList: ...
     async def status_workspace(self, workspace_id: str) -> WorkspaceStatus: ...
     async def exec_workspace(self, workspace_id: str, *, command: _Command, timeout_seconds: int = 30) -> ExecResult: ...
@@ -110,6 +127,7 @@ class AsyncPyro:
         readiness: Readiness | None = None,
         ready_timeout_seconds: int = 30,
         ready_interval_ms: int = 500,
+        publish: _Rules | None = None,
     ) -> ServiceStatus: ...
     async def list_services(self, workspace_id: str) -> ServiceList: ...
     async def status_service(self, workspace_id: str, service_name: str) -> ServiceStatus: ...

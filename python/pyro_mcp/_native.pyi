@@ -11,6 +11,7 @@ from .results import (
     EnvironmentInspection,
     EnvironmentSummary,
     ExecResult,
+    Explanation,
     ExportResult,
     Logs,
     PrunedCache,
@@ -31,6 +32,8 @@ from .results import (
     VmStatus,
     WorkspaceDiff,
     WorkspaceList,
+    WorkspaceNetwork,
+    WorkspacePort,
     WorkspaceStatus,
 )
 
@@ -38,6 +41,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _Path: TypeAlias = str | os.PathLike[str]
 _Command: TypeAlias = str | list[str] | tuple[str, ...]
+_Rules: TypeAlias = list[str] | tuple[str, ...]
 _Profile: TypeAlias = Literal["vm-run", "workspace-core", "workspace-full"]
 
 __all__ = ["CancelToken", "Pyro", "Server", "__version__", "call_with", "create_server"]
@@ -69,6 +73,8 @@ class Pyro:
         ttl_seconds: int = 600,
         network: bool = False,
         allow_host_compat: bool = False,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> RunResult: ...
     def create_vm(
         self,
@@ -79,6 +85,8 @@ class Pyro:
         ttl_seconds: int = 600,
         network: bool = False,
         allow_host_compat: bool = False,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> VmStatus: ...
     def start_vm(self, vm_id: str) -> VmStatus: ...
     def exec_vm(self, vm_id: str, *, command: _Command, timeout_seconds: int = 30) -> VmExecResult: ...
@@ -97,7 +105,16 @@ class Pyro:
         network: bool = False,
         allow_host_compat: bool = False,
         seed_path: _Path | None = None,
+        allow: _Rules | None = None,
+        require_isolation: str = "any",
     ) -> WorkspaceStatus: ...
+    def network_workspace(self, workspace_id: str) -> WorkspaceNetwork: ...
+    def change_network_workspace(
+        self, workspace_id: str, *, allow: _Rules | None = None, remove: _Rules | None = None, reset: bool = False
+    ) -> WorkspaceNetwork: ...
+    def publish_workspace(self, workspace_id: str, port: str) -> WorkspacePort: ...
+    def unpublish_workspace(self, workspace_id: str, host_port: int) -> WorkspacePort: ...
+    def explain_network(self, host: str, port: int, *, allow: _Rules | None = None) -> Explanation: ...
     def list_workspaces(self) -> WorkspaceList: ...
     def status_workspace(self, workspace_id: str) -> WorkspaceStatus: ...
     def exec_workspace(self, workspace_id: str, *, command: _Command, timeout_seconds: int = 30) -> ExecResult: ...
@@ -118,6 +135,7 @@ class Pyro:
         readiness: Readiness | None = None,
         ready_timeout_seconds: int = 30,
         ready_interval_ms: int = 500,
+        publish: _Rules | None = None,
     ) -> ServiceStatus: ...
     def list_services(self, workspace_id: str) -> ServiceList: ...
     def status_service(self, workspace_id: str, service_name: str) -> ServiceStatus: ...

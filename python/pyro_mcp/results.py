@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 Accelerator = Literal["kvm", "tcg"]
+IsolationLevel = Literal["full", "partial"]
 ExecutionMode = Literal["guest", "host_compat"]
 Command = str | list[str]
 """A line for the guest's shell, or a program and its arguments."""
@@ -180,6 +181,8 @@ class RunResult(TypedDict):
     accelerator: Accelerator | None
     timed_out: bool
     truncated: bool
+    isolation: IsolationLevel | None
+    network_denials: list[NetworkDenial]
     timings: Timings
 
 
@@ -199,6 +202,7 @@ class VmStatus(TypedDict):
     accelerator: Accelerator | None
     allow_host_compat: bool
     network_enabled: bool
+    isolation: Isolation | None
 
 
 class VmExecResult(TypedDict):
@@ -213,6 +217,7 @@ class VmExecResult(TypedDict):
     execution_mode: ExecutionMode
     timed_out: bool
     truncated: bool
+    network_denials: list[NetworkDenial]
 
 
 class DeletedVm(TypedDict):
@@ -222,11 +227,150 @@ class DeletedVm(TypedDict):
     deleted: bool
 
 
-class VmNetwork(TypedDict):
+class IsolationLayer(TypedDict):
+    """One thing that separates QEMU from the host."""
+
+    name: Literal[
+        "user", "privileges", "files", "network", "processes", "ipc", "hostname", "syscalls", "limits"
+    ]
+    state: Literal["full", "partial", "missing"]
+    by: str
+    missing: str | None
+
+
+class Isolation(TypedDict):
+    """How the QEMU of a machine is confined."""
+
+    level: IsolationLevel
+    layers: list[IsolationLayer]
+
+
+class NetworkDenial(TypedDict):
+    """Something that a guest wanted of the network and was refused."""
+
+    time: float
+    kind: Literal["dns", "tcp", "udp", "icmp", "tls", "http"]
+    name: str | None
+    address: str | None
+    port: int | None
+    rule: str
+    hint: str
+
+
+class PublishedPort(TypedDict):
+    """A port of a guest that is reachable at 127.0.0.1 of this host."""
+
+    host_port: int
+    guest_port: int
+
+
+class NetworkPolicy(TypedDict):
+    """Whom a guest may talk to: everything public, or what the rules name."""
+
+    mode: Literal["open", "allowlist"]
+    allow: list[str]
+
+
+class NetworkAddresses(TypedDict):
+    """The addresses of one end of the link between a guest and its gateway."""
+
+    v4: str
+    v4_prefix_len: int
+    v6: str
+    v6_prefix_len: int
+
+
+class _Connection(TypedDict):
+    kind: Literal["tcp", "udp", "published"]
+    address: str
+    port: int
+    state: Literal["connecting", "open", "closing"]
+    sent_bytes: int
+    received_bytes: int
+    seconds: float
+
+
+class NetworkConnection(_Connection, total=False):
+    """A connection of a guest. ``name`` is the one that it looked up for the address, where that is known."""
+
+    name: str
+
+
+class GatewayPort(PublishedPort):
+    """A published port, with the number of its connections."""
+
+    connections: int
+
+
+class NetworkCounters(TypedDict):
+    """What has gone through a gateway. ``in`` is from the guest, ``out`` is to it."""
+
+    frames_in: int
+    frames_out: int
+    bytes_in: int
+    bytes_out: int
+    dropped_frames: int
+    tcp_opened: int
+    tcp_refused: int
+    udp_flows: int
+    dns_queries: int
+    denials: int
+
+
+class NetworkStatus(TypedDict):
+    """The gateway of a guest at one moment."""
+
+    guest: NetworkAddresses
+    gateway: NetworkAddresses
+    dns: list[str]
+    mtu: int
+    connections: list[NetworkConnection]
+    connection_count: int
+    published: list[GatewayPort]
+    counters: NetworkCounters
+
+
+class _Network(TypedDict):
+    network_enabled: bool
+    policy: NetworkPolicy | None
+    published: list[PublishedPort]
+    status: NetworkStatus | None
+    denials: list[NetworkDenial]
+
+
+class VmNetwork(_Network):
     """The network of a VM."""
 
     vm_id: str
-    network_enabled: bool
+
+
+class WorkspaceNetwork(_Network):
+    """The network of a workspace."""
+
+    workspace_id: str
+
+
+class WorkspacePort(PublishedPort):
+    """A port of a workspace that is reachable at 127.0.0.1 of this host."""
+
+    workspace_id: str
+
+
+class ExplanationStep(TypedDict):
+    """One decision about a connection, and the rule that decides."""
+
+    what: str
+    allowed: bool
+    rule: str
+    hint: str
+    addresses: list[str]
+
+
+class Explanation(TypedDict):
+    """Whether a guest could talk to a host."""
+
+    allowed: bool
+    steps: list[ExplanationStep]
 
 
 class Reaped(TypedDict):
@@ -278,6 +422,9 @@ class WorkspaceStatus(TypedDict):
     accelerator: Accelerator | None
     allow_host_compat: bool
     network_enabled: bool
+    network_allow: list[str]
+    published: list[PublishedPort]
+    isolation: Isolation | None
     workspace_seed: WorkspaceSeed
     command_count: int
     last_command: LastCommand | None
@@ -324,6 +471,9 @@ class DeletedWorkspace(_Deleted, total=False):
     accelerator: Accelerator | None
     allow_host_compat: bool
     network_enabled: bool
+    network_allow: list[str]
+    published: list[PublishedPort]
+    isolation: Isolation | None
     workspace_seed: WorkspaceSeed
     command_count: int
     last_command: LastCommand | None
@@ -345,6 +495,7 @@ class ExecResult(TypedDict):
     execution_mode: ExecutionMode
     timed_out: bool
     truncated: bool
+    network_denials: list[NetworkDenial]
 
 
 class LoggedCommand(TypedDict):
@@ -474,6 +625,7 @@ class ServiceStatus(TypedDict):
     signal: int | None
     pid: int | None
     readiness: Readiness | None
+    published: list[PublishedPort]
     stop_reason: Literal[
         "sigterm",
         "sigkill",
@@ -606,6 +758,8 @@ class NetworkingReport(TypedDict):
 
     available: bool
     reason: str
+    ipv6: bool
+    ping: bool
 
 
 class Check(TypedDict):
@@ -643,6 +797,7 @@ class DoctorReport(TypedDict):
     qemu: QemuReport | None
     runtime: RuntimeReport
     networking: NetworkingReport
+    isolation: Isolation | None
     checks: list[Check]
     issues: list[Issue]
     boot: BootReport | None

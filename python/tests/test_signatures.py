@@ -12,6 +12,7 @@ import pyro_mcp
 from pyro_mcp import AsyncPyro, Pyro, results
 from support.shape import declared
 
+BORDER = "allow=None, require_isolation='any'"
 MACHINE = "vcpu_count=1, mem_mib=1024, ttl_seconds=600, network=False, allow_host_compat=False"
 
 #: Of every method of the contract, and of those beyond it.
@@ -21,13 +22,13 @@ PROMISED = {
     "pull_environment": "environment",
     "inspect_environment": "environment",
     "prune_environments": "",
-    "create_vm": f"environment, *, {MACHINE}",
-    "create_workspace": f"environment, *, {MACHINE}, seed_path=None",
+    "create_vm": f"environment, *, {MACHINE}, {BORDER}",
+    "create_workspace": f"environment, *, {MACHINE}, seed_path=None, {BORDER}",
     "push_workspace_sync": "workspace_id, source_path, *, dest='/workspace'",
     "export_workspace": "workspace_id, path, *, output_path, force=False",
     "diff_workspace": "workspace_id",
     "start_service": "workspace_id, service_name, *, command, cwd='/workspace', readiness=None, "
-    "ready_timeout_seconds=30, ready_interval_ms=500",
+    "ready_timeout_seconds=30, ready_interval_ms=500, publish=None",
     "list_services": "workspace_id",
     "status_service": "workspace_id, service_name",
     "logs_service": "workspace_id, service_name, *, tail_lines=200, all=False",
@@ -49,13 +50,18 @@ PROMISED = {
     "network_info_vm": "vm_id",
     "reap_expired": "",
     "run_in_vm": "environment, command, *, vcpu_count=1, mem_mib=1024, timeout_seconds=30, ttl_seconds=600, "
-    "network=False, allow_host_compat=False",
+    f"network=False, allow_host_compat=False, {BORDER}",
     # Beyond the contract.
     "list_workspaces": "",
     "start_workspace": "workspace_id",
     "stop_workspace": "workspace_id",
     "list_shells": "workspace_id",
     "resize_shell": "workspace_id, shell_id, *, cols, rows",
+    "network_workspace": "workspace_id",
+    "change_network_workspace": "workspace_id, *, allow=None, remove=None, reset=False",
+    "publish_workspace": "workspace_id, port",
+    "unpublish_workspace": "workspace_id, host_port",
+    "explain_network": "host, port, *, allow=None",
     "doctor": "*, environment='debian:12', boot=False",
 }
 
@@ -64,16 +70,22 @@ SHELL = "shell_id cwd cols rows state started_at ended_at exit_code"
 #: The fields of results that are promised. Others may stand beside them.
 FIELDS = {
     "RunResult": "environment command stdout stderr exit_code duration_ms execution_mode accelerator timed_out "
-    "truncated timings",
-    "VmExecResult": "vm_id command stdout stderr exit_code duration_ms execution_mode timed_out truncated",
+    "truncated timings isolation network_denials",
+    "VmExecResult": "vm_id command stdout stderr exit_code duration_ms execution_mode timed_out truncated "
+    "network_denials",
     "WorkspaceStatus": "workspace_id environment state workspace_path vcpu_count mem_mib ttl_seconds created_at "
-    "expires_at last_activity_at execution_mode accelerator allow_host_compat network_enabled workspace_seed "
+    "expires_at last_activity_at execution_mode accelerator allow_host_compat network_enabled network_allow published "
+    "isolation workspace_seed "
     "command_count last_command service_count running_service_count",
+    "VmNetwork": "vm_id network_enabled policy published status denials",
+    "WorkspaceNetwork": "workspace_id network_enabled policy published status denials",
+    "NetworkDenial": "time kind name address port rule hint",
+    "Isolation": "level layers",
     "WorkspaceSeed": "mode seed_path destination entry_count bytes_written",
     "WorkspaceList": "workspaces count",
     "DeletedWorkspace": "workspace_id deleted",
     "ExecResult": "workspace_id sequence command cwd stdout stderr exit_code duration_ms execution_mode timed_out "
-    "truncated",
+    "truncated network_denials",
     "SyncResult": "mode source destination entry_count bytes_written execution_mode",
     "ExportResult": "workspace_path output_path artifact_type entry_count bytes_written",
     "WorkspaceDiff": "changed summary entries patch",
@@ -82,7 +94,7 @@ FIELDS = {
     "Logs": "count entries",
     "LoggedCommand": "sequence command cwd exit_code duration_ms execution_mode stdout stderr recorded_at truncated",
     "ServiceStatus": "workspace_id service_name command cwd state started_at ready_at ended_at exit_code pid readiness "
-    "stop_reason",
+    "stop_reason published",
     "ServiceList": "services count running_count",
     "ServiceLogs": "stdout stderr tail_lines truncated",
     "ShellStatus": SHELL,
@@ -92,7 +104,7 @@ FIELDS = {
     "EnvironmentSummary": "name version description installed",
     "EnvironmentInspection": "name installed digest packages sizes provenance paths templates",
     "PrunedCache": "deleted count freed_bytes",
-    "DoctorReport": "platform runtime_ok accelerator kvm qemu runtime networking issues",
+    "DoctorReport": "platform runtime_ok accelerator kvm qemu runtime networking isolation issues",
     "AcceleratorStatus": "kind reason measured",
     "KvmStatus": "exists readable writable runs_guests",
     "QemuReport": "path version",

@@ -59,7 +59,8 @@ def test_a_vm_goes_through_its_states(checked: Checked, vm: str) -> None:
     assert checked.status_vm(vm)["state"] == "created"
     assert checked.start_vm(vm)["state"] == "started"
     assert checked.start_vm(vm)["state"] == "started"
-    assert checked.network_info_vm(vm) == {"vm_id": vm, "network_enabled": False}
+    none = {"network_enabled": False, "policy": None, "published": [], "status": None, "denials": []}
+    assert checked.network_info_vm(vm) == {"vm_id": vm, **none}
     assert checked.stop_vm(vm)["state"] == "stopped"
     assert checked.start_vm(vm)["state"] == "started"
     result = checked.exec_vm(vm, command="cat /proc/uptime >&2; echo done; exit 3")
@@ -98,16 +99,11 @@ def test_what_has_expired_is_reaped(checked: Checked) -> None:
         checked.status_vm(vm)
 
 
-def test_there_is_no_network(pyro: Pyro) -> None:
-    calls = [
-        lambda: pyro.run_in_vm(BASE, "true", network=True),
-        lambda: pyro.create_vm(BASE, network=True),
-        lambda: pyro.create_workspace(BASE, network=True),
-    ]
-    for call in calls:
-        with pytest.raises(PyroError) as caught:
-            call()
-        assert caught.value.kind == "unsupported" and caught.value.hint
+def test_a_guest_has_a_network_only_where_that_is_asked_for(pyro: Pyro) -> None:
+    devices = "ls /sys/class/net"
+    assert pyro.run_in_vm(BASE, devices)["stdout"] == "lo\n"
+    result = pyro.run_in_vm(BASE, devices, network=True)
+    assert (result["stdout"].split(), result["network_denials"]) == (["eth0", "lo"], [])
 
 
 def test_as_many_are_started_as_is_allowed(vm: str) -> None:

@@ -29,6 +29,8 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("mount", "makes a disk that is soon full, in the tests"),
     ("passwd", "makes an ordinary user, in the tests"),
     ("git", "applies the patches of diffs, in the tests"),
+    ("iproute2", "lays cables between network namespaces, in the tests"),
+    ("openssl", "makes a certificate for the servers there, in the tests"),
 ];
 
 /// Installs what pyro needs and is missing.

@@ -10,6 +10,8 @@ pub struct Tally {
     passed: u64,
     failed: u64,
     skipped: u64,
+    /// Those that are counted as passed, and have said that they were skipped.
+    not_run: u64,
     /// The lines of those that were skipped, with their reasons.
     names: Vec<String>,
     /// Whether a test program ended with another code than 0.
@@ -49,17 +51,28 @@ impl Tally {
         for name in &self.names {
             println!("skipped: {name}");
         }
-        println!("\n{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+        let (passed, skipped) = self.sums();
+        println!("\n{passed} passed, {} failed, {skipped} skipped", self.failed);
         if self.failed > 0 || self.broken {
             return Err("some tests failed, see above".into());
         }
-        if self.passed == 0 { Err("no test ran".into()) } else { Ok(()) }
+        if passed == 0 { Err("no test ran".into()) } else { Ok(()) }
+    }
+
+    /// How many passed, and how many were skipped.
+    fn sums(&self) -> (u64, u64) {
+        (self.passed.saturating_sub(self.not_run), self.skipped + self.not_run)
     }
 
     /// Of cargo: `test result: ok. 12 passed; 0 failed; 1 ignored; …`. Of pytest: `=== 1 failed, 12 passed in 3.4s ===`.
     fn add(&mut self, line: &str) {
         if line.starts_with("test ") && line.contains(" ... ignored") || line.starts_with("SKIPPED [") {
             self.names.push(line.to_owned());
+        }
+        // A test that found out by itself that it cannot run. It is counted as passed, which is all that cargo knows.
+        if let Some(test) = line.strip_prefix("skipped: ") {
+            self.names.push(test.to_owned());
+            self.not_run += 1;
         }
         let of_cargo = line.split_once("test result: ").map(|(_, counts)| counts);
         let of_pytest = (line.starts_with("==") && line.contains(" in ")).then(|| line.trim_matches('='));
@@ -90,6 +103,16 @@ mod tests {
         tally.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out");
         tally.add("test nothing ... ok");
         assert_eq!((tally.passed, tally.failed, tally.skipped), (15, 2, 1));
+    }
+
+    #[test]
+    fn a_test_that_says_so_was_skipped_and_not_passed() {
+        let mut tally = Tally::default();
+        let output = "test a ... ok\nskipped: network::b: only root can do that\ntest network::b ... ok\n\
+                      test result: ok. 2 passed; 0 failed; 1 ignored;\n";
+        tally.read(output.as_bytes()).unwrap();
+        assert_eq!(tally.sums(), (1, 2));
+        assert_eq!(tally.names, ["network::b: only root can do that"]);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The root of the command line.
 
-use crate::commands::{completions, demo, doctor, env, man, mcp, run, supervise, workspace};
+use crate::commands::{completions, demo, doctor, env, man, mcp, network, run, supervise, workspace};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 
 /// Disposable Linux machines for coding agents.
 ///
-/// One command in one fresh microVM, or a workspace that stays. Local: no daemon, no account, no network in the guest. Works with and
+/// One command in one fresh microVM, or a workspace that stays. Local: no daemon, no account, no network in the guest unless asked for. Works with and
 /// without usable KVM.
 #[derive(Debug, Parser)]
 #[command(name = "pyro", version, propagate_version = true, max_term_width = 100)]
@@ -30,6 +30,8 @@ pub enum Command {
     Workspace(workspace::Workspace),
     #[command(subcommand)]
     Mcp(mcp::Mcp),
+    #[command(subcommand)]
+    Network(network::Network),
     Doctor(doctor::Doctor),
     Demo(demo::Demo),
     Completions(completions::Completions),

@@ -6,7 +6,7 @@
 
 use pyro_guest::boot::console::Console;
 use pyro_guest::boot::environment::Environment;
-use pyro_guest::boot::{BootError, limits, modules, mounts, port, power_off};
+use pyro_guest::boot::{BootError, limits, modules, mounts, network, port, power_off};
 use pyro_guest::{Ending, Root, serve};
 use pyro_guest::{on_host, probe, tasks};
 use std::path::Path;
@@ -50,6 +50,8 @@ fn start(console: &mut Console) -> Result<(std::os::fd::OwnedFd, Root), BootErro
     console.phase("mounts");
     let environment = Environment::mount()?;
     limits::set()?;
+    console.phase("network");
+    network::configure()?;
     console.phase("ready");
     Ok((port, Root::Environment(environment)))
 }

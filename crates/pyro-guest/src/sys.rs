@@ -6,6 +6,10 @@
     reason = "these calls have no safe wrapper; this and `spawn` are the only places for them"
 )]
 
+mod interface;
+
+pub(crate) use interface::Interface;
+
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::SigSet;
@@ -174,17 +178,7 @@ pub(crate) fn set_priority(pid: i32, priority: Priority) -> nix::Result<()> {
 
 /// Brings the loopback interface up. See `netdevice(7)`.
 pub(crate) fn loopback_up() -> nix::Result<()> {
-    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: it holds only numbers, for which all zeroes is a value.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
-        *place = byte.cast_signed();
-    }
-    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP).unwrap_or(1);
-    // SAFETY: SIOCSIFFLAGS reads one ifreq.
-    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request) })
-        .map(drop)
+    Interface::named("lo")?.up()
 }
 
 /// Adds fresh random bytes to the kernel's generator, counts them as entropy and makes it use them at once.

@@ -6,9 +6,12 @@ use crate::environment::Environments;
 use crate::error::{Error, Result};
 use crate::run::{RunSpec, RunTimings, run};
 use crate::state_dir::StateDir;
-use crate::vm::accelerator::{AcceleratorChoice, AcceleratorStatus, KvmStatus, choose_measured};
+use crate::vm::accelerator::{Accelerator, AcceleratorChoice, AcceleratorStatus, KvmStatus, choose_measured};
+use crate::vm::confinement::{self, ConfinementSettings, Isolation};
 use crate::vm::host_record::HostRecord;
 use crate::vm::qemu::Qemu;
+use pyro_network::gateway::can_ping;
+use pyro_network::own_addresses::reaches_ipv6;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -40,6 +43,8 @@ pub struct DoctorReport {
     pub runtime: RuntimeReport,
     /// What a guest's network would be.
     pub networking: NetworkingReport,
+    /// How well a machine is confined here; none where no program could be started like one.
+    pub isolation: Option<Isolation>,
     /// Every check, in order.
     pub checks: Vec<Check>,
     /// The checks that failed, with their remedies.
@@ -84,6 +89,10 @@ pub struct NetworkingReport {
     pub available: bool,
     /// Why, or why not.
     pub reason: String,
+    /// Whether guests reach hosts by IPv6.
+    pub ipv6: bool,
+    /// Whether pings of guests reach the outside.
+    pub ping: bool,
 }
 
 /// One thing that was looked at.
@@ -140,6 +149,8 @@ pub async fn examine(state_dir: &StateDir, options: &DoctorOptions) -> Result<Do
     let qemu = Qemu::find(&mut record);
     let accelerator = choose_measured(options.accelerator, &kvm);
     let installed = Environments::new(state_dir.clone()).installed(&options.environment);
+    let isolation = examine_isolation(&accelerator);
+    let networking = networking();
     let mut checks = vec![
         checks::platform(),
         checks::qemu(&qemu),
@@ -151,6 +162,8 @@ pub async fn examine(state_dir: &StateDir, options: &DoctorOptions) -> Result<Do
         checks::pulling(state_dir).await,
         checks::environment(&options.environment, &installed),
         checks::cgroup_delegation(),
+        checks::isolation(&isolation),
+        checks::network(&networking),
     ];
     checks.extend(checks::instances(state_dir));
     drop(record);
@@ -179,17 +192,32 @@ pub async fn examine(state_dir: &StateDir, options: &DoctorOptions) -> Result<Do
             capabilities: Capabilities {
                 supports_vm_boot: runs,
                 supports_guest_exec: runs,
-                supports_guest_network: false,
+                supports_guest_network: runs,
             },
         },
-        networking: NetworkingReport {
-            available: false,
-            reason: "a guest network is not available in this version; guests have no network device".into(),
-        },
+        networking,
+        isolation: isolation.ok(),
         issues: checks.iter().filter_map(Check::issue).collect(),
         checks,
         boot,
     })
+}
+
+/// What a machine of this host would be given, where it could run at all.
+fn examine_isolation(accelerator: &Result<AcceleratorStatus>) -> Result<Isolation> {
+    let kind = accelerator.as_ref().map_or(Accelerator::Tcg, |accelerator| accelerator.kind);
+    confinement::examine(kind, &ConfinementSettings::default())
+}
+
+/// What a guest's network would be: it needs nothing of the host but sockets.
+fn networking() -> NetworkingReport {
+    let ping = can_ping();
+    let ipv6 = reaches_ipv6();
+    let reason = match &ping {
+        Ok(()) => "a gateway in user space, without privileges; off unless it is asked for".to_owned(),
+        Err(why) => format!("a gateway in user space, without privileges; pings reach nobody: {why}"),
+    };
+    NetworkingReport { available: true, reason, ipv6, ping: ping.is_ok() }
 }
 
 impl Check {

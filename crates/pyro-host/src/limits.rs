@@ -1,6 +1,7 @@
 //! Ranges of what callers may ask for.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 
 /// The exit code of a command that ran out of time, as `timeout(1)` has it.
@@ -27,12 +28,6 @@ pub fn validate_ttl(seconds: u64) -> Result<Duration> {
     validate("ttl_seconds", seconds)
 }
 
-/// The refusal of a guest network, which this version does not have.
-pub fn no_network() -> Error {
-    Error::new(ErrorKind::Unsupported, "a guest network is not available in this version")
-        .with_hint("run without --network; put what the command needs into the environment")
-}
-
 /// Gives how many workspaces and VMs may be started at the same time.
 pub const MAX_ACTIVE_VARIABLE: &str = "PYRO_MAX_ACTIVE_VMS";
 
@@ -48,6 +43,14 @@ pub fn max_active_vms() -> Result<usize> {
     text.parse().ok().filter(|&number: &usize| number > 0).ok_or_else(|| {
         Error::invalid(format!("{MAX_ACTIVE_VARIABLE} is `{text}`, which is not a number from 1"))
     })
+}
+
+/// Lets this process have as many files and sockets open as it may: a network with thousands of connections needs that.
+/// For a process of pyro's own; programs that pyro is a part of decide for themselves.
+pub fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused, fewer connections are made.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn validate(name: &str, seconds: u64) -> Result<Duration> {

@@ -1,5 +1,6 @@
 //! The façade: one short method per operation, the same for every front end.
 
+mod network;
 mod service;
 mod shell;
 
@@ -293,8 +294,8 @@ impl Pyro {
     }
 
     /// The network of a VM.
-    pub fn network_info_vm(&self, id: &str) -> Result<VmNetwork> {
-        self.vms.network_info(id)
+    pub async fn network_info_vm(&self, id: &str) -> Result<VmNetwork> {
+        self.vms.network_info(id).await
     }
 
     /// Removes workspaces and VMs whose time to live is over, as every look at them does, and those whose record is

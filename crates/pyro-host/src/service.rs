@@ -3,6 +3,7 @@
 use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::{Error, Result};
 use crate::limits::validate_ready_timeout;
+use crate::publish::PublishSpec;
 use pyro_protocol::probe::{Address, Url};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -13,6 +14,9 @@ pub const DEFAULT_READY_TIMEOUT_SECONDS: u64 = 30;
 
 /// The default time from one answer of a probe to the next question, in milliseconds.
 pub const DEFAULT_READY_INTERVAL_MS: u64 = 500;
+
+/// As many ports of one service may be published.
+const MAX_PUBLISHED: usize = 16;
 
 const INTERVALS_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
 
@@ -109,6 +113,8 @@ pub struct ServiceSpec {
     /// Milliseconds from one answer to the next question: 10 to 60000. The first questions, except commands, follow each
     /// other sooner.
     pub ready_interval_ms: u64,
+    /// Ports of the guest that are reachable from the host as long as it runs; at most 16.
+    pub publish: Vec<PublishSpec>,
 }
 
 impl ServiceSpec {
@@ -121,6 +127,7 @@ impl ServiceSpec {
             readiness: None,
             ready_timeout_seconds: DEFAULT_READY_TIMEOUT_SECONDS,
             ready_interval_ms: DEFAULT_READY_INTERVAL_MS,
+            publish: Vec::new(),
         }
     }
 
@@ -140,6 +147,11 @@ impl ServiceSpec {
                 format!("ready_interval_ms is {}, which is not in {first} to {last}", self.ready_interval_ms);
             return Err(Error::invalid(message).with_hint("it is given in milliseconds"));
         }
+        if self.publish.len() > MAX_PUBLISHED {
+            let message = format!("{} ports are to be published", self.publish.len());
+            return Err(Error::invalid(message).with_hint(format!("a service has at most {MAX_PUBLISHED}")));
+        }
+        self.publish.iter().try_for_each(|port| port.checked().map(drop))?;
         Ok(self)
     }
 

@@ -6,11 +6,14 @@ use crate::conversation::Stdin;
 use crate::error::{ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{InstanceKind, InstanceRecord, InstanceState, Observed};
+use crate::network::NetworkInfo;
 use crate::start::StartEvent;
 use crate::state_dir::StateDir;
 use crate::supervisor::{Control, PersistentSpec};
 use crate::vm::accelerator::Accelerator;
+use crate::vm::confinement::Isolation;
 use crate::workspace::{ExecResult, ExecSpec, OutputEvents};
+use pyro_network::denial::Denial;
 use serde::Serialize;
 use std::path::PathBuf;
 use tokio::sync::mpsc;
@@ -45,6 +48,8 @@ pub struct VmStatus {
     pub allow_host_compat: bool,
     /// Whether its guest has a network.
     pub network_enabled: bool,
+    /// How its machine is confined; none before its first start, and on the host.
+    pub isolation: Option<Isolation>,
 }
 
 /// A VM that is gone.
@@ -63,8 +68,9 @@ pub struct DeletedVm {
 pub struct VmNetwork {
     /// Its id.
     pub vm_id: String,
-    /// Whether its guest has a network at all.
-    pub network_enabled: bool,
+    /// Its network.
+    #[serde(flatten)]
+    pub network: NetworkInfo,
 }
 
 /// What a VM's command came to.
@@ -89,6 +95,8 @@ pub struct VmExecResult {
     pub timed_out: bool,
     /// Whether `stdout` or `stderr` is only the beginning.
     pub truncated: bool,
+    /// What the guest wanted of the network and was refused while it ran.
+    pub network_denials: Vec<Denial>,
 }
 
 /// The VMs of one user.
@@ -147,7 +155,7 @@ impl Vms {
             deleted => drop(deleted?),
         }
         let ExecResult { command, stdout, stderr, exit_code, duration_ms, .. } = result;
-        let ExecResult { workspace_id, execution_mode, timed_out, truncated, .. } = result;
+        let ExecResult { workspace_id, execution_mode, timed_out, truncated, network_denials, .. } = result;
         Ok(VmExecResult {
             vm_id: workspace_id,
             command,
@@ -158,6 +166,7 @@ impl Vms {
             execution_mode,
             timed_out,
             truncated,
+            network_denials,
         })
     }
 
@@ -190,9 +199,9 @@ impl Vms {
     ///
     /// # Errors
     /// `not_found`.
-    pub fn network_info(&self, id: &str) -> Result<VmNetwork> {
-        let VmStatus { vm_id, network_enabled, .. } = self.status(id)?;
-        Ok(VmNetwork { vm_id, network_enabled })
+    pub async fn network_info(&self, id: &str) -> Result<VmNetwork> {
+        let network = self.control.network(id).await?;
+        Ok(VmNetwork { vm_id: id.to_owned(), network })
     }
 }
 
@@ -218,6 +227,7 @@ impl VmStatus {
             accelerator: record.accelerator,
             allow_host_compat: record.allow_host_compat,
             network_enabled: record.network_enabled,
+            isolation: record.isolation,
         }
     }
 }

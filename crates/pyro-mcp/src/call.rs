@@ -3,10 +3,12 @@
 use crate::printed::Printed;
 use crate::progress::Progress;
 use pyro_host::error::{Error, ErrorKind, Result};
+use pyro_host::network::{self, Policy};
 use pyro_host::output::OutputChannel;
 use pyro_host::pyro::Pyro;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// One call of a tool.
@@ -16,14 +18,24 @@ pub struct Call {
     pub pyro: Pyro,
     /// Where to say how far it is.
     pub progress: Progress,
-    /// Whether the user lets models leave the isolation, where no guest can be started.
-    pub may_use_host: bool,
+    /// What the user lets models decide.
+    pub permissions: Arc<Permissions>,
+}
+
+/// What is the user's to decide, and not a model's.
+#[derive(Debug, Clone, Default)]
+pub struct Permissions {
+    /// Whether models may leave the isolation, where no guest can be started.
+    pub host_compat: bool,
+    /// The rules that a model may give to the network of a guest, as the user gave them. Without any, it may name everything
+    /// public, and nothing of this computer and of private networks.
+    pub network: Vec<String>,
 }
 
 impl Call {
     /// Refuses what only the user may decide.
     pub(crate) fn check_host_compat(&self, is_wanted: bool) -> Result<()> {
-        if is_wanted && !self.may_use_host {
+        if is_wanted && !self.permissions.host_compat {
             let message = "allow_host_compat is not for the model to decide, and the user has not allowed it";
             return Err(Error::new(ErrorKind::Unsupported, message).with_hint(
                 "leave allow_host_compat out; the user's `pyro mcp serve --allow-host-compat` would allow it",
@@ -32,11 +44,37 @@ impl Call {
         Ok(())
     }
 
+    /// The network that a model wants of a machine, if it is the model's to decide.
+    pub(crate) fn network(&self, is_wanted: bool, allow: &[String]) -> Result<Option<Policy>> {
+        let Some(policy) = network::wanted(is_wanted, allow)? else { return Ok(None) };
+        let permitted = &self.permissions.network;
+        if permitted.is_empty() {
+            return match policy.names_special() {
+                None => Ok(Some(policy)),
+                Some(rule) => Err(not_for_models(&format!("`{rule}` is no public destination"))),
+            };
+        }
+        if policy.is_open() {
+            return network::policy(permitted).map(Some);
+        }
+        match policy.allow().iter().find(|rule| !permitted.contains(rule)) {
+            None => Ok(Some(policy)),
+            Some(rule) => Err(not_for_models(&format!("`{rule}` is not among {}", permitted.join(", ")))),
+        }
+    }
+
     /// Takes output of a command that runs, and says how much there is.
     pub(crate) fn take(&self, printed: &mut Printed, channel: OutputChannel, bytes: &[u8]) {
         printed.push(channel, bytes);
         self.progress.say(format!("the command runs and has printed {} bytes", printed.n_bytes()));
     }
+}
+
+/// Refuses a rule that only the user may give.
+fn not_for_models(why: &str) -> Error {
+    let message = format!("the rule is not for the model to decide, and the user has not allowed it: {why}");
+    Error::new(ErrorKind::Unsupported, message)
+        .with_hint("leave the rule out; the user's `pyro mcp serve --allow RULE` would allow it")
 }
 
 /// Lets something happen, and takes what it tells meanwhile. What was told before its end is taken before this returns.

@@ -62,6 +62,7 @@ const SAID: &[(&str, &str)] = &[
     ("pyro workspace export", "workspace_export"),
     ("pyro workspace logs", "workspace_logs"),
     ("pyro workspace delete", "workspace_delete"),
+    ("`pyro workspace network", "the user's `pyro workspace network"),
     ("`pyro workspace start", "the user's `pyro workspace start"),
     ("`pyro workspace stop", "the user's `pyro workspace stop"),
     ("pyro env list", "vm_list_environments"),
@@ -71,6 +72,9 @@ const SAID: &[(&str, &str)] = &[
     ("--ttl-seconds", "ttl_seconds"),
     ("--allow-host-compat", "allow_host_compat"),
     ("--network", "network"),
+    ("--allow ", "allow "),
+    ("--publish", "publish"),
+    ("--require-isolation full", "the user's --require-isolation full"),
 ];
 
 /// What to do next.

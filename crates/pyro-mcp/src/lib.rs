@@ -22,5 +22,6 @@ pub mod schema;
 pub mod tool;
 pub mod tools;
 
+pub use call::Permissions;
 pub use profile::Profile;
 pub use protocol::Server;

@@ -1,6 +1,6 @@
 //! The server as clients see it. The only module that knows rmcp, which moves fast.
 
-use crate::call::Call;
+use crate::call::{Call, Permissions};
 use crate::lines;
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -17,6 +17,7 @@ use rmcp::model::{
 use rmcp::service::{Peer, RequestContext, RoleServer, ServerInitializeError, ServiceExt};
 use rmcp::{ErrorData, ServerHandler};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::mpsc;
@@ -35,19 +36,19 @@ pub struct Server {
     pyro: Pyro,
     profile: Profile,
     tools: Vec<Tool>,
-    may_use_host: bool,
+    permissions: Arc<Permissions>,
 }
 
 impl Server {
     /// Offers the tools of a profile.
     pub fn new(pyro: Pyro, profile: Profile) -> Self {
-        Self { pyro, profile, tools: tools::of(profile), may_use_host: false }
+        Self { pyro, profile, tools: tools::of(profile), permissions: Arc::default() }
     }
 
-    /// Lets models have commands run on this host, without isolation, where they ask for that and no guest can be started.
+    /// The same with what the user lets models decide. Without, they decide nothing that leads out of the isolation.
     #[must_use]
-    pub fn with_host_compat(mut self, allowed: bool) -> Self {
-        self.may_use_host = allowed;
+    pub fn with_permissions(mut self, permissions: Permissions) -> Self {
+        self.permissions = Arc::new(permissions);
         self
     }
 
@@ -110,7 +111,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> std::result::Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(
-            self.tools.iter().map(|tool| described(tool, self.may_use_host)).collect(),
+            self.tools.iter().map(|tool| described(tool, self.permissions.host_compat)).collect(),
         ))
     }
 
@@ -128,7 +129,7 @@ impl ServerHandler for Server {
             context.meta.get_progress_token().map(|token| Listener::new(context.peer.clone(), token));
         let (progress, told) = mpsc::channel(1);
         let progress = Progress::to(progress);
-        let call = Call { pyro: self.pyro.clone(), progress, may_use_host: self.may_use_host };
+        let call = Call { pyro: self.pyro.clone(), progress, permissions: Arc::clone(&self.permissions) };
         let doing = tool.call(call, request.arguments.unwrap_or_default());
         tokio::select! {
             reply = telling(doing, told, listener) => Ok(answer(reply).into()),
@@ -138,7 +139,8 @@ impl ServerHandler for Server {
     }
 }
 
-/// A tool as it is listed. One that may run a command on this host may change anything.
+/// A tool as it is listed. One that may run a command on this host may change anything; one that has a guest run something
+/// reaches as far as the guest's network.
 fn described(tool: &Tool, may_use_host: bool) -> rmcp::model::Tool {
     let reads = tool.effect == Effect::Reads;
     let takes = |name| tool.input_schema.get("properties").is_some_and(|all| all.get(name).is_some());
@@ -147,7 +149,7 @@ fn described(tool: &Tool, may_use_host: bool) -> rmcp::model::Tool {
         .read_only(reads)
         .destructive(runs_on_host || matches!(tool.effect, Effect::Changes | Effect::ChangesOnce))
         .idempotent(reads || tool.effect == Effect::ChangesOnce)
-        .open_world(false);
+        .open_world(takes("network") || takes("command") || takes("input"));
     rmcp::model::Tool::new(tool.name, tool.description, tool.input_schema.clone())
         .with_raw_output_schema(tool.output_schema.clone())
         .with_annotations(annotations)

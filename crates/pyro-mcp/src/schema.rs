@@ -14,14 +14,11 @@ pub fn input<T: JsonSchema>() -> Object {
     object(SchemaGenerator::new(settings).into_root_schema_for::<T>(), slim)
 }
 
-/// The schema of a tool's result. A failure is no result, but there are clients that check it all the same.
+/// The schema of a tool's result. It names what is there, and demands nothing: a failure is no result, but there are
+/// clients that check it all the same.
 pub fn output<T: JsonSchema>() -> Object {
     let settings = settings().for_serialize();
-    let mut schema = SchemaGenerator::new(settings).into_root_schema_for::<T>();
-    let required = schema.remove("required").unwrap_or_else(|| json!([]));
-    let mut schema = object(schema, bare);
-    schema.insert("anyOf".into(), json!([{"required": required}, {"required": ["error"]}]));
-    schema
+    object(SchemaGenerator::new(settings).into_root_schema_for::<T>(), bare)
 }
 
 fn settings() -> SchemaSettings {
@@ -198,7 +195,6 @@ mod tests {
     fn results_are_names_and_types() {
         let expected = json!({
             "type": "object",
-            "anyOf": [{"required": ["count", "word", "maybe_word", "either"]}, {"required": ["error"]}],
             "properties": {
                 "count": {"type": "integer"},
                 "word": {"enum": ["one", "two"]},

@@ -80,6 +80,29 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Words {
     }
 }
 
+/// Rules of a network, or ports to publish: a list of str. A single str would be taken for a list of its letters.
+#[derive(Debug)]
+pub struct Rules(Vec<String>);
+
+impl Rules {
+    /// Those that were given.
+    pub fn of(given: Option<Self>) -> Vec<String> {
+        given.map_or(Vec::new(), |rules| rules.0)
+    }
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Rules {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
+            return Ok(Self(object.extract()?));
+        }
+        let kind = object.get_type().name()?;
+        Err(PyTypeError::new_err(format!("rules and ports are a list of str, not {kind}")))
+    }
+}
+
 /// A path of this host: absolute, or relative to the working directory.
 #[derive(Debug)]
 pub struct HostPath(pub PathBuf);

@@ -12,6 +12,7 @@ mod environment;
 mod errors;
 mod host;
 mod machine;
+mod network;
 mod pyro;
 mod result;
 mod server;

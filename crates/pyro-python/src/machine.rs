@@ -5,10 +5,12 @@ use crate::errors::raised;
 use pyo3::prelude::*;
 use pyro_host::command::Command;
 use pyro_host::limits::validate_ttl;
+use pyro_host::network::{self, Policy};
 use pyro_host::run::RunSpec;
 use pyro_host::settings::Settings;
 use pyro_host::supervisor::PersistentSpec;
 use pyro_host::vm::VmSpec;
+use pyro_host::vm::confinement::RequireIsolation;
 use pyro_host::workspace::WorkspaceSpec;
 
 /// The numbers and switches of a machine.
@@ -20,6 +22,8 @@ pub struct Machine {
     pub ttl_seconds: i64,
     pub network: bool,
     pub allow_host_compat: bool,
+    pub allow: Vec<String>,
+    pub require_isolation: String,
 }
 
 impl Machine {
@@ -27,7 +31,8 @@ impl Machine {
     pub fn persistent(self, py: Python<'_>) -> PyResult<PersistentSpec> {
         let mut spec = WorkspaceSpec::new(self.environment.as_str()).machine;
         spec.ttl_seconds = self.size(py, &mut spec.vm)?;
-        (spec.network, spec.allow_host_compat) = (self.network, self.allow_host_compat);
+        (spec.network, spec.require_isolation) = self.border(py)?;
+        spec.allow_host_compat = self.allow_host_compat;
         Settings { accelerator: spec.accelerator, mirror: spec.mirror } = settings(py)?;
         Ok(spec)
     }
@@ -36,9 +41,17 @@ impl Machine {
     pub fn run(self, py: Python<'_>, command: Command) -> PyResult<RunSpec> {
         let mut spec = RunSpec::new(self.environment.as_str(), command);
         spec.ttl_seconds = self.size(py, &mut spec.vm)?;
-        (spec.network, spec.allow_host_compat) = (self.network, self.allow_host_compat);
+        (spec.network, spec.require_isolation) = self.border(py)?;
+        spec.allow_host_compat = self.allow_host_compat;
         Settings { accelerator: spec.accelerator, mirror: spec.mirror } = settings(py)?;
         Ok(spec)
+    }
+
+    /// Whom its guest may talk to, and how well it has to be confined.
+    fn border(&self, py: Python<'_>) -> PyResult<(Option<Policy>, RequireIsolation)> {
+        let network = network::wanted(self.network, &self.allow).map_err(|error| raised(py, &error))?;
+        let isolation = self.require_isolation.parse().map_err(|error| raised(py, &error))?;
+        Ok((network, isolation))
     }
 
     /// Sets its size, and gives its time to live.

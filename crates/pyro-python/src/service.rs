@@ -1,6 +1,6 @@
 //! Services: processes of a workspace that stay.
 
-use crate::arguments::{self, Words, count, integer, number};
+use crate::arguments::{self, Rules, Words, count, integer, number};
 use crate::errors::raised;
 use crate::pyro::Pyro;
 use crate::result::Result;
@@ -17,9 +17,10 @@ impl Pyro {
     /// ``{"type": "http", "url": …}`` and ``{"type": "command", "command": …}``; without it the service is ready as soon
     /// as it runs. It is asked every ``ready_interval_ms`` (10 to 60000). One that ends before it is ready raises a
     /// ``PyroError`` of kind ``service_failed`` with the end of its log, one that takes longer than
-    /// ``ready_timeout_seconds`` a ``TimedOutError``.
+    /// ``ready_timeout_seconds`` a ``TimedOutError``. ``publish`` makes ports of the guest reachable at 127.0.0.1 of this host
+    /// while it runs: ``"8080"``, ``"9000:8080"``, or ``"0:8080"`` for any free one, which ``published`` of the result names.
     #[pyo3(signature = (workspace_id, service_name, *, command, cwd="/workspace", readiness=None,
-                        ready_timeout_seconds=30, ready_interval_ms=500))]
+                        ready_timeout_seconds=30, ready_interval_ms=500, publish=None))]
     #[expect(clippy::too_many_arguments, reason = "they are those of the contract, each by its name")]
     fn start_service<'py>(
         &self,
@@ -31,8 +32,12 @@ impl Pyro {
         readiness: Option<&Bound<'py, PyAny>>,
         #[pyo3(from_py_with = integer)] ready_timeout_seconds: i64,
         #[pyo3(from_py_with = integer)] ready_interval_ms: i64,
+        publish: Option<Rules>,
     ) -> Result<'py> {
         let name = ServiceName::parse(service_name).map_err(|error| raised(py, &error))?;
+        let publish =
+            Rules::of(publish).iter().map(|port| port.parse()).collect::<std::result::Result<_, _>>();
+        let publish = publish.map_err(|error| raised(py, &error))?;
         let simple = ServiceSpec::new(name.clone(), Command::Shell("true".into()));
         let interval = |ready_interval_ms| ServiceSpec { ready_interval_ms, ..simple }.checked();
         let spec = ServiceSpec {
@@ -45,6 +50,7 @@ impl Pyro {
                 validate_ready_timeout,
             )?,
             ready_interval_ms: number(py, "ready_interval_ms", ready_interval_ms, interval)?,
+            publish,
             ..ServiceSpec::new(name, command.0)
         };
         self.ask(py, async move |pyro| pyro.start_service(workspace_id, &spec).await)

@@ -1,6 +1,6 @@
 //! Machines: for one command, or made, started, looked at, used once and deleted step by step.
 
-use crate::arguments::{Words, integer, number};
+use crate::arguments::{Rules, Words, integer, number};
 use crate::machine::Machine;
 use crate::pyro::Pyro;
 use crate::result::Result;
@@ -16,8 +16,11 @@ impl Pyro {
     /// (1 s to 7 days) it is ended: ``exit_code`` is 124 then, and ``timed_out`` true. ``ttl_seconds`` limits the machine
     /// as a whole. Of each output the first 8 MiB are returned. With ``allow_host_compat`` the command runs on this host,
     /// without isolation, where no guest can be started.
+    ///
+    /// With ``network`` the guest reaches everything public, and nothing of this host or of private networks; with rules in
+    /// ``allow`` what they name and nothing else. ``require_isolation="full"`` refuses a host that cannot confine QEMU whole.
     #[pyo3(signature = (environment, command, *, vcpu_count=1, mem_mib=1024, timeout_seconds=30, ttl_seconds=600,
-                        network=false, allow_host_compat=false))]
+                        network=false, allow_host_compat=false, allow=None, require_isolation="any"))]
     #[expect(clippy::too_many_arguments, reason = "they are those of the contract, each by its name")]
     fn run_in_vm<'py>(
         &self,
@@ -30,8 +33,20 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] ttl_seconds: i64,
         network: bool,
         allow_host_compat: bool,
+        allow: Option<Rules>,
+        require_isolation: &str,
     ) -> Result<'py> {
-        let machine = Machine { environment, vcpu_count, mem_mib, ttl_seconds, network, allow_host_compat };
+        let (allow, require_isolation) = (Rules::of(allow), require_isolation.to_owned());
+        let machine = Machine {
+            environment,
+            vcpu_count,
+            mem_mib,
+            ttl_seconds,
+            network,
+            allow_host_compat,
+            allow,
+            require_isolation,
+        };
         let mut spec = machine.run(py, command.0)?;
         spec.timeout_seconds = number(py, "timeout_seconds", timeout_seconds, validate_timeout)?;
         self.ask(py, async move |pyro| pyro.run(&spec, None, None).await)
@@ -41,7 +56,7 @@ impl Pyro {
     ///
     /// 1 to 64 ``vcpu_count``, ``mem_mib`` from 128; it is deleted after ``ttl_seconds`` (1 s to 7 days).
     #[pyo3(signature = (environment, *, vcpu_count=1, mem_mib=1024, ttl_seconds=600, network=false,
-                        allow_host_compat=false))]
+                        allow_host_compat=false, allow=None, require_isolation="any"))]
     #[expect(clippy::too_many_arguments, reason = "they are those of the contract, each by its name")]
     fn create_vm<'py>(
         &self,
@@ -52,8 +67,20 @@ impl Pyro {
         #[pyo3(from_py_with = integer)] ttl_seconds: i64,
         network: bool,
         allow_host_compat: bool,
+        allow: Option<Rules>,
+        require_isolation: &str,
     ) -> Result<'py> {
-        let machine = Machine { environment, vcpu_count, mem_mib, ttl_seconds, network, allow_host_compat };
+        let (allow, require_isolation) = (Rules::of(allow), require_isolation.to_owned());
+        let machine = Machine {
+            environment,
+            vcpu_count,
+            mem_mib,
+            ttl_seconds,
+            network,
+            allow_host_compat,
+            allow,
+            require_isolation,
+        };
         let spec = machine.persistent(py)?;
         self.ask(py, async move |pyro| pyro.create_vm(&spec, None).await)
     }
@@ -94,9 +121,9 @@ impl Pyro {
         self.look(py, |pyro| pyro.status_vm(vm_id))
     }
 
-    /// The network of a VM.
+    /// The network of a VM: its addresses, its rules, its published ports, its counters, and what was refused.
     fn network_info_vm<'py>(&self, py: Python<'py>, vm_id: &str) -> Result<'py> {
-        self.look(py, |pyro| pyro.network_info_vm(vm_id))
+        self.ask(py, async move |pyro| pyro.network_info_vm(vm_id).await)
     }
 
     /// Remove VMs and workspaces whose time to live is over. They end by themselves too.

@@ -1,6 +1,6 @@
 //! Workspaces: machines that stay, with files to work on.
 
-use crate::arguments::{HostPath, Words, count, integer, maybe_integer, number};
+use crate::arguments::{HostPath, Rules, Words, count, integer, maybe_integer, number};
 use crate::machine::Machine;
 use crate::pyro::Pyro;
 use crate::result::Result;
@@ -15,7 +15,7 @@ impl Pyro {
     /// ``seed_path`` is a directory or a ``.tar``, ``.tar.gz``, ``.tgz`` or ``.tar.zst`` of this host that fills
     /// ``/workspace``. The workspace is deleted with all its files after ``ttl_seconds`` (1 s to 7 days).
     #[pyo3(signature = (environment, *, vcpu_count=1, mem_mib=1024, ttl_seconds=600, network=false,
-                        allow_host_compat=false, seed_path=None))]
+                        allow_host_compat=false, seed_path=None, allow=None, require_isolation="any"))]
     #[expect(clippy::too_many_arguments, reason = "they are those of the contract, each by its name")]
     fn create_workspace<'py>(
         &self,
@@ -27,8 +27,20 @@ impl Pyro {
         network: bool,
         allow_host_compat: bool,
         seed_path: Option<HostPath>,
+        allow: Option<Rules>,
+        require_isolation: &str,
     ) -> Result<'py> {
-        let machine = Machine { environment, vcpu_count, mem_mib, ttl_seconds, network, allow_host_compat };
+        let (allow, require_isolation) = (Rules::of(allow), require_isolation.to_owned());
+        let machine = Machine {
+            environment,
+            vcpu_count,
+            mem_mib,
+            ttl_seconds,
+            network,
+            allow_host_compat,
+            allow,
+            require_isolation,
+        };
         let spec =
             WorkspaceSpec { machine: machine.persistent(py)?, seed_path: seed_path.map(|path| path.0) };
         self.ask(py, async move |pyro| pyro.create_workspace(&spec, None).await)

@@ -170,7 +170,8 @@ def test_hints_speak_of_tools_and_not_of_commands(executable: Path, tmp_path: Pa
         output = str(tmp_path / "output")
         refused: list[tuple[str, dict[str, Any]]] = [
             ("vm_run", {"environment": BASE, "command": ["no-such-program"]}),
-            ("vm_run", {"environment": BASE, "command": "true", "network": True}),
+            ("vm_run", {"environment": BASE, "command": "true", "allow": ["https://example.org/"]}),
+            ("vm_run", {"environment": BASE, "command": "true", "allow": ["10.0.0.1"]}),
             ("vm_status", {"vm_id": "vm-000000000000"}),
             ("workspace_status", {"workspace_id": "ws-000000000000"}),
             ("workspace_create", {"environment": BASE, "seed_path": output}),

@@ -1,9 +1,12 @@
 //! The flags of a machine, which `run` and `workspace create` share.
 
 use clap::Args;
+use pyro_host::error::Result;
 use pyro_host::limits::DEFAULT_TTL_SECONDS;
+use pyro_host::network::{self, Policy};
 use pyro_host::vm::VmSpec;
 use pyro_host::vm::accelerator::AcceleratorChoice;
+use pyro_host::vm::confinement::RequireIsolation;
 use pyro_host::vm::disk::DiskSpec;
 
 /// The machine that is wanted.
@@ -24,9 +27,19 @@ pub struct MachineArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_TTL_SECONDS)]
     pub ttl_seconds: u64,
 
-    /// Give the guest a network.
+    /// Give the guest a network: everything public, and nothing of this host or of private networks.
     #[arg(long)]
-    pub network: bool,
+    network: bool,
+
+    /// Give the guest a network in which it may talk to this alone; may be repeated. A name, `*.suffix`, address or CIDR,
+    /// each with or without `:PORT`; a list: @pypi, @npm, @crates, @debian, @github; `none`; `*` for everything public;
+    /// `host.pyro.internal:PORT` for this host's own loopback.
+    #[arg(long, value_name = "RULE")]
+    allow: Vec<String>,
+
+    /// Do not start the guest unless its QEMU is confined so well: any or full.
+    #[arg(long, value_name = "ISOLATION", default_value = "any")]
+    pub require_isolation: RequireIsolation,
 
     /// Run commands on this host, without isolation, if no guest can be started.
     #[arg(long)]
@@ -44,7 +57,12 @@ pub struct MachineArgs {
 impl MachineArgs {
     /// The machine, with this disk.
     pub fn vm(&self, disk: DiskSpec) -> VmSpec {
-        VmSpec { vcpu_count: self.vcpu_count, mem_mib: self.mem_mib, disk }
+        VmSpec { vcpu_count: self.vcpu_count, mem_mib: self.mem_mib, disk, network: false }
+    }
+
+    /// Whom the guest may talk to, where it is to have a network.
+    pub fn network(&self) -> Result<Option<Policy>> {
+        network::wanted(self.network, &self.allow)
     }
 }
 

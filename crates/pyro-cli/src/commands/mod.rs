@@ -3,12 +3,14 @@
 
 pub mod completions;
 pub mod demo;
+pub mod denials;
 pub mod doctor;
 pub mod env;
 pub mod interrupt;
 pub mod machine;
 pub mod man;
 pub mod mcp;
+pub mod network;
 pub mod printer;
 pub mod progress;
 pub mod run;
@@ -28,6 +30,7 @@ pub fn run(command: Command) -> Outcome {
         Command::Run(run) => Outcome { json: run.json, result: run.execute() },
         Command::Env(env) => Outcome { json: env.json(), result: env.execute() },
         Command::Mcp(mcp) => Outcome { json: false, result: mcp.execute() },
+        Command::Network(network) => Outcome { json: network.json(), result: network.execute() },
         Command::Doctor(doctor) => Outcome { json: doctor.json, result: doctor.execute() },
         Command::Demo(demo) => Outcome { json: demo.json(), result: demo.execute() },
         Command::Workspace(workspace) => Outcome { json: workspace.json(), result: workspace.execute() },

@@ -1,15 +1,15 @@
 //! `pyro run`.
 
-use super::block_on;
 use super::machine::{MachineArgs, accelerator_name};
 use super::printer::{Printer, Show};
 use super::progress::StartDisplay;
+use super::{block_on, denials};
 use crate::exit::Failure;
 use crate::output::{self, Streams};
 use clap::Args;
 use pyro_host::command::Command;
 use pyro_host::error::Error;
-use pyro_host::limits::DEFAULT_TIMEOUT_SECONDS;
+use pyro_host::limits::{DEFAULT_TIMEOUT_SECONDS, allow_many_files};
 use pyro_host::pyro::Pyro;
 use pyro_host::run::{RunEvent, RunResult, RunSpec, Stdin};
 use pyro_host::vm::disk::DiskSpec;
@@ -24,7 +24,7 @@ use std::io::IsTerminal;
     after_help = "Exit codes:\n  the command's own; 124 timed out; 125 pyro failed; 126, 127 command not \
 executable, not found; 2 wrong usage\n\nExamples:\n  pyro run debian:12 -- git --version\n  pyro run debian:12 \
 --vcpu-count 2 --mem-mib 2048 -- nproc\n  pyro run debian:12 --json -- sh -c 'echo out; echo err >&2; exit 3'\n  \
-echo hello | pyro run debian:12 -- tr a-z A-Z"
+pyro run debian:12 --allow none -- sh -c '! curl --silent http://example.org'\n  echo hello | pyro run debian:12 -- tr a-z A-Z"
 )]
 pub struct Run {
     #[command(flatten)]
@@ -49,8 +49,11 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> Result<u8, Failure> {
-        let (json, spec) = (self.json, self.into_spec());
+        let (json, spec) = (self.json, self.into_spec()?);
         let pyro = Pyro::from_environment()?;
+        if spec.network.is_some() {
+            allow_many_files();
+        }
         let (events, printer) = Printer::start(Display::new(&spec.environment, json));
         let result = block_on(pyro.run(&spec, piped_stdin(), Some(events)));
         let (result, printer) = printer.outcome(result)?;
@@ -63,25 +66,27 @@ impl Run {
             output::json(&result)?;
         } else {
             display.streams.closing_line(&closing_line(&result));
+            denials::note(&result.network_denials);
         }
         Ok(exit_code(&result))
     }
 
-    fn into_spec(self) -> RunSpec {
+    fn into_spec(self) -> Result<RunSpec, Error> {
         let capture_bytes = if self.json { RunSpec::CAPTURE_BYTES } else { 0 };
         let machine = self.machine;
-        RunSpec {
+        Ok(RunSpec {
             vm: machine.vm(DiskSpec::Scratch),
             timeout_seconds: self.timeout_seconds,
             ttl_seconds: machine.ttl_seconds,
-            network: machine.network,
+            network: machine.network()?,
+            require_isolation: machine.require_isolation,
             allow_host_compat: machine.allow_host_compat,
             cold: self.cold,
             accelerator: machine.accel,
             mirror: machine.mirror,
             capture_bytes,
             ..RunSpec::new(machine.environment, Command::Argv(self.command))
-        }
+        })
     }
 }
 

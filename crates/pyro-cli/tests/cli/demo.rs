@@ -1,8 +1,8 @@
 //! `pyro demo` and `pyro demo ollama` where no guest is needed: refusals, and servers that are none.
 
+use crate::fails;
 use crate::home::{Home, LIMIT, NO_QEMU};
 use crate::model_server::{ModelServer, Reply, calls, says};
-use crate::{fails, json};
 use serde_json::{Value, json as value};
 use std::process::{Output, Stdio};
 use std::time::Instant;
@@ -14,12 +14,6 @@ fn wrong_usage_is_2() {
     assert!(fails(&["demo", "frobnicate"], 2).contains("unrecognized subcommand"));
     assert!(fails(&["demo", "ollama", "--network"], 2).contains("--network"));
     assert!(fails(&["demo", "ollama", "--timeout-seconds", "0"], 2).contains("timeout_seconds is 0"));
-}
-
-#[test]
-fn a_network_is_refused_as_long_as_there_is_none() {
-    let error = &json(&["demo", "--network", "--json"], 125)["error"];
-    assert_eq!(error["kind"], "unsupported", "{error}");
 }
 
 #[test]

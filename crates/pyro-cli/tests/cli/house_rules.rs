@@ -22,6 +22,7 @@ fn dependencies_run_one_way() {
     let forbidden: &[(&str, &[&str])] = &[
         ("pyro-protocol", &["tokio", "pyro-guest", "pyro-host", "pyro-cli", "nix", "rustix"]),
         ("pyro-guest", &["tokio", "pyro-host", "pyro-cli", "clap"]),
+        ("pyro-network", &["pyro-guest", "pyro-host", "pyro-mcp", "pyro-cli", "clap", "rmcp", "pyo3"]),
         ("pyro-host", &["pyro-guest", "pyro-mcp", "pyro-cli", "clap", "indicatif", "rmcp", "pyo3", "anyhow"]),
         ("pyro-mcp", &["pyro-guest", "pyro-protocol", "pyro-cli", "clap", "indicatif", "rustix", "nix"]),
         ("pyro-cli", &["pyro-guest", "pyro-protocol", "rmcp", "schemars", "rustix", "nix"]),

@@ -90,11 +90,50 @@ fn errors_as_json_are_one_object_even_for_wrong_usage() {
 }
 
 #[test]
-fn a_network_is_refused_as_long_as_there_is_none() {
-    assert_eq!(
-        json(&["run", "debian:12", "--network", "--json", "--", "true"], 125)["error"]["kind"],
-        "unsupported"
-    );
+fn rules_of_a_network_that_are_none_are_refused() {
+    for create in [&["run"][..], &["workspace", "create"]] {
+        for rule in ["https://pypi.org/", "pypi.org:0", "*.", "@nowhere", "127.0.0.1:80", "a b", ""] {
+            let words = [create, &["debian:12", "--allow", rule, "--json"]].concat();
+            let words = if create == ["run"] { [&words[..], &["--", "true"]].concat() } else { words };
+            let error = &json(&words, 2)["error"];
+            assert_eq!(error["kind"], "invalid_argument", "{rule:?}: {error}");
+            assert!(error["hint"].as_str().is_some_and(|hint| !hint.is_empty()), "{rule:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_may_stand_in_keeps_no_rules() {
+    for flags in [&["--allow", "none"][..], &["--require-isolation", "full"]] {
+        let words = [&["run", "debian:12", "--allow-host-compat", "--json"], flags, &["--", "true"]].concat();
+        let error = &json(&words, 2)["error"];
+        assert_eq!(error["kind"], "invalid_argument", "{flags:?}: {error}");
+    }
+}
+
+#[test]
+fn what_would_become_of_a_connection_is_explained() {
+    let explained = |target: &str, rules: &[&str], code| {
+        let rules: Vec<&str> = rules.iter().flat_map(|rule| ["--allow", rule]).collect();
+        json(&[&["network", "explain", target, "--json"], &rules[..]].concat(), code)
+    };
+    assert_eq!(explained("203.0.113.7:443", &[], 0)["allowed"], true);
+    for (target, rules) in [
+        ("203.0.113.7:80", &["203.0.113.0/24:443"][..]),
+        ("127.0.0.1:80", &["*"]),
+        ("169.254.169.254:80", &["0.0.0.0/0"]),
+        ("[::ffff:10.0.0.1]:80", &[]),
+    ] {
+        let explanation = explained(target, rules, 1);
+        let last = explanation["steps"].as_array().unwrap().last().unwrap();
+        assert_eq!(
+            (&explanation["allowed"], &last["allowed"]),
+            (&false.into(), &false.into()),
+            "{explanation}"
+        );
+        assert!(!last["hint"].as_str().unwrap().is_empty(), "{explanation}");
+    }
+    assert_eq!(explained("pypi.org", &[], 2)["error"]["kind"], "invalid_argument");
 }
 
 #[test]
@@ -126,6 +165,7 @@ fn doctor_says_what_it_found_and_what_to_type() {
         "accelerator",
         "boot",
         "checks",
+        "isolation",
         "issues",
         "kvm",
         "networking",

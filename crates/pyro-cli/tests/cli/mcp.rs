@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 const CONTRACT: &[(&str, &str)] = &[
     (
         "vm_run",
-        "environment! command! vcpu_count=1 mem_mib=1024 timeout_seconds=30 ttl_seconds=600 network=false allow_host_compat=false",
+        "environment! command! vcpu_count=1 mem_mib=1024 timeout_seconds=30 ttl_seconds=600 network=false allow_host_compat=false allow=[]",
     ),
     ("vm_list_environments", ""),
     (
         "vm_create",
-        "environment! vcpu_count=1 mem_mib=1024 ttl_seconds=600 network=false allow_host_compat=false",
+        "environment! vcpu_count=1 mem_mib=1024 ttl_seconds=600 network=false allow_host_compat=false allow=[]",
     ),
     ("vm_start", "vm_id!"),
     ("vm_exec", "vm_id! command! timeout_seconds=30"),
@@ -24,7 +24,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("vm_reap_expired", ""),
     (
         "workspace_create",
-        "environment! vcpu_count=1 mem_mib=1024 ttl_seconds=600 network=false allow_host_compat=false seed_path=none",
+        "environment! vcpu_count=1 mem_mib=1024 ttl_seconds=600 network=false allow_host_compat=false allow=[] seed_path=none",
     ),
     ("workspace_sync_push", "workspace_id! source_path! dest=\"/workspace\""),
     ("workspace_exec", "workspace_id! command! timeout_seconds=30"),
@@ -35,7 +35,7 @@ const CONTRACT: &[(&str, &str)] = &[
     ("workspace_delete", "workspace_id!"),
     (
         "service_start",
-        "workspace_id! service_name! command! cwd=\"/workspace\" readiness=none ready_timeout_seconds=30 ready_interval_ms=500",
+        "workspace_id! service_name! command! cwd=\"/workspace\" readiness=none ready_timeout_seconds=30 ready_interval_ms=500 publish=[]",
     ),
     ("service_list", "workspace_id!"),
     ("service_status", "workspace_id! service_name!"),
@@ -88,7 +88,9 @@ fn every_tool_says_what_it_does_and_what_it_gives() {
         }
         let hints = &tool["annotations"];
         let is = |hint: &str| hints[hint].as_bool().unwrap_or_else(|| panic!("{name}: no {hint}"));
-        assert!(!is("openWorldHint"), "{name}");
+        let takes = |argument: &str| tool["inputSchema"]["properties"].get(argument).is_some();
+        let may_reach_out = ["network", "command", "input"].into_iter().any(takes);
+        assert_eq!(is("openWorldHint"), may_reach_out, "{name}");
         let looks = ["status", "list", "logs", "info", "environments", "diff", "read"];
         let only_looks = looks.iter().any(|word| name.ends_with(word));
         assert_eq!(is("readOnlyHint"), only_looks, "{name}");
@@ -158,9 +160,11 @@ fn wrong_arguments_are_answered_with_what_would_be_right() {
     let (kind, hint) =
         client.refused("vm_run", json!({"environment": "debian:12", "command": "true", "mem_mib": 1}));
     assert_eq!((kind.as_str(), hint.contains("MiB")), ("invalid_argument", true), "{hint}");
-    let (kind, hint) =
-        client.refused("vm_run", json!({"environment": "debian:12", "command": "true", "network": true}));
-    assert_eq!((kind.as_str(), hint.contains("--")), ("unsupported", false), "{hint}");
+    for (rule, expected) in [("https://pypi.org/", "invalid_argument"), ("10.0.0.1:80", "unsupported")] {
+        let arguments = json!({"environment": "debian:12", "command": "true", "allow": [rule]});
+        let (kind, hint) = client.refused("vm_run", arguments);
+        assert_eq!(kind, expected, "{rule}: {hint}");
+    }
 }
 
 #[test]

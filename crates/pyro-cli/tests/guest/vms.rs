@@ -41,7 +41,7 @@ fn a_vm_is_created_started_and_used_up_by_its_command() {
         let started = pyro.start_vm(&vm.vm_id).await.unwrap();
         assert_eq!(started.state, InstanceState::Started);
         assert!(started.accelerator.is_some());
-        assert!(!pyro.network_info_vm(&vm.vm_id).unwrap().network_enabled);
+        assert!(!pyro.network_info_vm(&vm.vm_id).await.unwrap().network.network_enabled);
         let result =
             pyro.exec_vm(&vm.vm_id, &argv(&["sh", "-c", "echo out; exit 3"]), None, None).await.unwrap();
         assert_eq!((result.stdout.as_str(), result.exit_code), ("out\n", 3));

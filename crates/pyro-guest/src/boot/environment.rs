@@ -4,7 +4,7 @@
 //! what commands mount or unmount never reaches it. The files of the identity are opened here at the start and
 //! kept open, so that a clone which is told its name only overwrites them, without looking up a path.
 
-use super::{BootError, Doing, mounts, workspace};
+use super::{BootError, Doing, mounts, network, workspace};
 use crate::identity::Checked;
 use crate::sys;
 use nix::errno::Errno;
@@ -75,6 +75,7 @@ impl Environment {
         let cgroups = cgroups().doing(|| "could not open /sys/fs/cgroup".into())?;
         let [hostname, hosts, machine_id] =
             ["/etc/hostname", "/etc/hosts", "/etc/machine-id"].map(identity_file);
+        network::name_the_server().doing(|| "could not write /etc/resolv.conf".into())?;
         let workspace_is_open = false;
         let mut environment = Self {
             namespace,

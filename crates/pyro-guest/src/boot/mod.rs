@@ -8,6 +8,7 @@ pub mod environment;
 pub mod limits;
 pub mod modules;
 pub mod mounts;
+pub mod network;
 pub mod port;
 pub mod power_off;
 pub(crate) mod workspace;

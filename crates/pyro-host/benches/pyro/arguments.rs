@@ -3,7 +3,7 @@
 use crate::run::ping;
 
 pub const HELP: &str = "\
-usage: cargo xtask bench [-- [run | workspace | session | mcp] OPTIONS]
+usage: cargo xtask bench [-- [run | workspace | session | mcp | network] OPTIONS]
 
 Without a name, all are measured.
 
@@ -22,7 +22,11 @@ of session:
   --prints N      rounds of 8 MB printed, and of 10 MB read (5)
 
 of mcp:
-  --calls N       commands through the MCP server, and as many through the façade (25)";
+  --calls N       commands through the MCP server, and as many through the façade (25)
+
+of network:
+  --networks N    rounds of one run with a network and one without (15)
+  --transfers N   rounds of 64 MiB from the host, to the host, and over the guest's loopback (5)";
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,8 @@ pub struct Arguments {
     pub starts: usize,
     pub prints: usize,
     pub calls: usize,
+    pub networks: usize,
+    pub transfers: usize,
 }
 
 const DEFAULTS: Arguments = Arguments {
@@ -50,6 +56,8 @@ const DEFAULTS: Arguments = Arguments {
     starts: 9,
     prints: 5,
     calls: 25,
+    networks: 15,
+    transfers: 5,
 };
 
 /// What is measured together.
@@ -63,6 +71,8 @@ pub enum Part {
     Session,
     /// The MCP server.
     Mcp,
+    /// Networks.
+    Network,
 }
 
 impl Part {
@@ -72,6 +82,7 @@ impl Part {
             "workspace" => Some(Self::Workspace),
             "session" => Some(Self::Session),
             "mcp" => Some(Self::Mcp),
+            "network" => Some(Self::Network),
             _ => None,
         }
     }
@@ -117,6 +128,8 @@ pub fn parse(words: impl Iterator<Item = String>) -> Result<Wanted, String> {
             "--starts" => &mut arguments.starts,
             "--prints" => &mut arguments.prints,
             "--calls" => &mut arguments.calls,
+            "--networks" => &mut arguments.networks,
+            "--transfers" => &mut arguments.transfers,
             "--help" | "-h" => return Ok(Wanted::Help),
             other => return Err(format!("there is no option `{other}`\n\n{HELP}")),
         };

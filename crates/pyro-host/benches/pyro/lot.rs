@@ -4,6 +4,7 @@ use crate::Result;
 use crate::executable::Executable;
 use crate::host::{ENVIRONMENT, Host};
 use pyro_host::instance::{InstanceKind, Instances};
+use pyro_host::network::Policy;
 use pyro_host::workspace::{WorkspaceSpec, Workspaces};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,6 +38,11 @@ impl<'a> Lot<'a> {
             spec,
             ids: Vec::new(),
         }
+    }
+
+    /// Gives those that are made from now on a network.
+    pub fn give_network(&mut self, policy: Policy) {
+        self.spec.machine.network = Some(policy);
     }
 
     /// Creates one, and says how long that took.

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: times pyro on one machine in one run. `run` times runs beside a bare QEMU clone of the same
 //! guest, `workspace` times workspaces, also beside what a user would do without pyro's own means, `session` what stays in
-//! them: shells and services, and `mcp` what the MCP server adds to a call.
+//! them: shells and services, `mcp` what the MCP server adds to a call, and `network` what a guest's network costs.
 //!
 //! Everything that is compared is measured in turns (cold, warm, floor, cold, warm, floor, …), so that noise hits
 //! all alike, and told as medians and ratios. A bar that is missed is printed as missed and fails nothing.
@@ -11,6 +11,7 @@ mod executable;
 mod host;
 mod lot;
 mod mcp;
+mod network;
 mod processes;
 mod run;
 mod samples;
@@ -65,6 +66,9 @@ fn bench(arguments: &Arguments) -> Result<()> {
     }
     if arguments.wants(Part::Mcp) {
         tables.push(mcp::bench(&runtime, &host, &executable, arguments)?);
+    }
+    if arguments.wants(Part::Network) {
+        tables.push(network::bench(&runtime, &host, &executable, arguments)?);
     }
     println!("{:12} {}", "load after", host::load());
     let (mut n_met, mut n_bars) = (0, 0);

@@ -1,12 +1,13 @@
 //! The single checks, each with its remedy.
 
-use super::{BootReport, Check, CheckStatus};
+use super::{BootReport, Check, CheckStatus, NetworkingReport};
 use crate::environment::{Environment, Environments};
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::{Instance, InstanceKind, InstanceState, Instances, Observed};
 use crate::program::find_program;
 use crate::state_dir::{DirLock, StateDir, make_private_dir};
 use crate::vm::accelerator::{Accelerator, AcceleratorStatus, KvmStatus};
+use crate::vm::confinement::{Isolation, IsolationLevel, Layer};
 use crate::vm::qemu::Qemu;
 use rustix::fs::statvfs;
 use std::fs;
@@ -35,6 +36,35 @@ pub(super) fn platform() -> Check {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let status = if (os, arch) == ("linux", "x86_64") { CheckStatus::Ok } else { CheckStatus::Failed };
     check("platform", status, format!("{os} {arch}"), Some("use a Linux host with an x86_64 processor"))
+}
+
+/// How well a program that is started like a machine's QEMU is confined.
+pub(super) fn isolation(isolation: &Result<Isolation>) -> Check {
+    const NAME: &str = "isolation";
+    let isolation = match isolation {
+        Ok(isolation) => isolation,
+        Err(error) => return failed(NAME, error),
+    };
+    let told = |layer: &Layer| {
+        let missing = layer.missing.as_deref().unwrap_or("not given");
+        format!("{} ({missing})", layer.name)
+    };
+    let less: Vec<String> = isolation.lacking().map(told).collect();
+    match isolation.level {
+        IsolationLevel::Full => check(NAME, CheckStatus::Ok, "full: QEMU is confined in every layer", None),
+        IsolationLevel::Partial => {
+            let found = format!("partial: less in {}", less.join("; "));
+            let hint = "guests run all the same; --require-isolation full refuses them here";
+            check(NAME, CheckStatus::Degraded, found, Some(hint))
+        }
+    }
+}
+
+pub(super) fn network(networking: &NetworkingReport) -> Check {
+    let ipv6 = if networking.ipv6 { "IPv4 and IPv6" } else { "IPv4 alone" };
+    let status = if networking.ping { CheckStatus::Ok } else { CheckStatus::Degraded };
+    let hint = "sudo sysctl net.ipv4.ping_group_range='0 2147483647' lets guests ping";
+    check("guest network", status, format!("{ipv6}; {}", networking.reason), Some(hint))
 }
 
 pub(super) fn qemu(qemu: &Result<Qemu>) -> Check {

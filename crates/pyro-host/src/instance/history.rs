@@ -14,6 +14,7 @@ use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
 use crate::output::OutputChannel;
 use crate::state_dir::{make_private_dir, write_atomically_unsynced};
+use pyro_network::denial::Denial;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -41,6 +42,9 @@ pub struct HistoryEntry {
     pub timed_out: bool,
     /// Why nobody saw its end, where that is so.
     pub error: Option<String>,
+    /// What the guest wanted of the network and was refused while it ran, by this command or by something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub network_denials: Vec<Denial>,
     /// Whether it may still run.
     pub running: bool,
 }
@@ -209,6 +213,7 @@ mod tests {
             execution_mode: ExecutionMode::Guest,
             timed_out: false,
             error: None,
+            network_denials: Vec::new(),
             running: true,
         }
     }

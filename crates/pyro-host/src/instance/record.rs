@@ -3,9 +3,12 @@
 use super::{InstanceId, InstanceKind};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::execution_mode::ExecutionMode;
+use crate::publish::PublishSpec;
 use crate::state_dir::write_atomically;
-use crate::vm::VmSpec;
 use crate::vm::accelerator::{Accelerator, AcceleratorChoice};
+use crate::vm::confinement::{Isolation, RequireIsolation};
+use crate::vm::{Border, VmSpec};
+use pyro_network::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -49,6 +52,18 @@ pub struct InstanceRecord {
     pub allow_host_compat: bool,
     /// Whether its guest has a network.
     pub network_enabled: bool,
+    /// The rules of that network, as they were given; none: everything public.
+    #[serde(default)]
+    pub network_allow: Vec<String>,
+    /// The ports of the guest that are published as long as its machine runs.
+    #[serde(default)]
+    pub published: Vec<PublishSpec>,
+    /// The isolation without which it is not started.
+    #[serde(default)]
+    pub require_isolation: RequireIsolation,
+    /// How its machine was confined when it was last started; none on the host, and before its first start.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
     /// Where its commands run.
     pub execution_mode: ExecutionMode,
     /// What runs its guest; none on the host, and none before its first start.
@@ -59,6 +74,21 @@ pub struct InstanceRecord {
     pub start_count: u64,
     /// Its supervisor, while it has one.
     pub supervisor: Option<SupervisorRecord>,
+}
+
+impl InstanceRecord {
+    /// What is between its machine and the outside.
+    ///
+    /// # Errors
+    /// `io` when the rules in it are none.
+    pub fn border(&self) -> Result<Border> {
+        let damaged = || format!("the network rules in the record of `{}` are damaged", self.id);
+        let policy = match self.network_enabled {
+            true => Some(Policy::parse(&self.network_allow).failing(ErrorKind::Io, damaged)?),
+            false => None,
+        };
+        Ok(Border { policy, require_isolation: self.require_isolation })
+    }
 }
 
 /// The state that an owner left a persistent VM in. Whether that is still true, its lock tells.

@@ -13,6 +13,7 @@ use super::records::{INTERRUPTED, Records, missing};
 use crate::command::Command;
 use crate::error::Result;
 use crate::output::OutputChannel;
+use crate::publish::PublishSpec;
 use crate::service::{Readiness, ServiceName};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -131,6 +132,9 @@ pub struct ServiceRecord {
     pub failure: Option<String>,
     /// Where in its logs the output of this start begins: of standard output, of standard error.
     pub log_start: [u64; 2],
+    /// Ports of the guest that are reachable from the host while it runs.
+    #[serde(default)]
+    pub published: Vec<PublishSpec>,
 }
 
 /// The services of one persistent VM.
@@ -159,7 +163,7 @@ impl Services {
             missing(&format!("service `{name}` in the workspace"), hint)
         })?;
         if record.state.is_alive() && !is_owned {
-            (record.state, record.pid) = (ServiceState::Failed, None);
+            (record.state, record.pid, record.published) = (ServiceState::Failed, None, Vec::new());
             record.stop_reason = Some(StopReason::SupervisorEnded);
             record.failure.get_or_insert_with(|| INTERRUPTED.into());
         }

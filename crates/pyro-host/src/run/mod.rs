@@ -18,15 +18,16 @@ use crate::error::{Error, Result};
 pub use crate::execution_mode::ExecutionMode;
 use crate::execution_mode::may_replace;
 use crate::guest::{Connection, Execution};
-use crate::limits::{
-    DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS, no_network, validate_timeout, validate_ttl,
-};
+use crate::limits::{DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS, validate_timeout, validate_ttl};
 use crate::output::OutputChannel;
 use crate::start::{self, MachineDisk, StartEvent, StartSpec, StartedMachine};
 use crate::state_dir::StateDir;
-use crate::vm::VmSpec;
 use crate::vm::accelerator::{Accelerator, AcceleratorChoice};
+use crate::vm::confinement::{IsolationLevel, RequireIsolation};
+use crate::vm::{Border, VmSpec};
 use printed::Printed;
+use pyro_network::denial::Denial;
+use pyro_network::policy::Policy;
 use serde::Serialize;
 use std::time::Duration;
 pub use timings::RunTimings;
@@ -49,8 +50,10 @@ pub struct RunSpec {
     pub timeout_seconds: u64,
     /// Seconds after which the machine is ended: 1 to 7 days.
     pub ttl_seconds: u64,
-    /// Whether the guest gets a network.
-    pub network: bool,
+    /// Whom the guest may talk to. Without it, its machine has no network device at all.
+    pub network: Option<Policy>,
+    /// The isolation without which the machine is not started.
+    pub require_isolation: RequireIsolation,
     /// Whether the command may run on the host where no guest can be started.
     pub allow_host_compat: bool,
     /// Boots a machine instead of cloning a template.
@@ -75,7 +78,8 @@ impl RunSpec {
             vm: VmSpec::default(),
             timeout_seconds: DEFAULT_TIMEOUT_SECONDS,
             ttl_seconds: DEFAULT_TTL_SECONDS,
-            network: false,
+            network: None,
+            require_isolation: RequireIsolation::default(),
             allow_host_compat: false,
             cold: false,
             accelerator: AcceleratorChoice::Auto,
@@ -87,9 +91,7 @@ impl RunSpec {
     fn validate(&self) -> Result<Limits> {
         self.command.validate()?;
         self.vm.validate()?;
-        if self.network {
-            return Err(no_network());
-        }
+        self.border().validate(self.allow_host_compat)?;
         Ok(Limits { timeout: validate_timeout(self.timeout_seconds)?, ttl: validate_ttl(self.ttl_seconds)? })
     }
 
@@ -101,7 +103,12 @@ impl RunSpec {
             accelerator: self.accelerator,
             cold: self.cold,
             mirror: self.mirror.clone(),
+            border: self.border(),
         }
+    }
+
+    fn border(&self) -> Border {
+        Border { policy: self.network.clone(), require_isolation: self.require_isolation }
     }
 }
 
@@ -156,6 +163,10 @@ pub struct RunResult {
     pub timed_out: bool,
     /// Whether `stdout` or `stderr` is only the beginning.
     pub truncated: bool,
+    /// How well the machine was confined; none on the host.
+    pub isolation: Option<IsolationLevel>,
+    /// What the guest wanted of the network and was refused.
+    pub network_denials: Vec<Denial>,
     /// Where the time went.
     pub timings: RunTimings,
 }
@@ -183,6 +194,12 @@ pub async fn run(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Where a command ran, and what is to be told of that.
+enum RanIn {
+    Guest { accelerator: Accelerator, isolation: IsolationLevel, denials: Vec<Denial> },
+    Host,
 }
 
 /// A run under way.
@@ -223,9 +240,12 @@ impl Run<'_> {
             Err(error) => return Err(machine.explain(error).await),
         };
         self.timings.exec_ms += self.watch.lap();
+        let isolation = machine.isolation().level;
+        let denials = machine.gateway().map_or(Vec::new(), |gateway| gateway.guard().denials().since(0));
         machine.kill()?;
         self.timings.teardown_ms = self.watch.lap();
-        Ok(self.result(outcome, printed, ExecutionMode::Guest, Some(accelerator)))
+        let ran_in = RanIn::Guest { accelerator, isolation, denials };
+        Ok(self.result(outcome, printed, ran_in))
     }
 
     async fn on_host(mut self, limits: Limits, stdin: Option<Stdin>, why: &Error) -> Result<RunResult> {
@@ -237,17 +257,17 @@ impl Run<'_> {
         let (outcome, printed) =
             host_compat::run(self.state_dir, self.spec, limits, stdin, self.events.as_ref()).await?;
         self.timings.exec_ms = self.watch.lap();
-        Ok(self.result(outcome, printed, ExecutionMode::HostCompat, None))
+        Ok(self.result(outcome, printed, RanIn::Host))
     }
 
-    fn result(
-        mut self,
-        outcome: Outcome,
-        printed: Printed,
-        execution_mode: ExecutionMode,
-        accelerator: Option<Accelerator>,
-    ) -> RunResult {
+    fn result(mut self, outcome: Outcome, printed: Printed, ran_in: RanIn) -> RunResult {
         self.timings.total_ms = self.watch.total();
+        let (execution_mode, accelerator, isolation, network_denials) = match ran_in {
+            RanIn::Guest { accelerator, isolation, denials } => {
+                (ExecutionMode::Guest, Some(accelerator), Some(isolation), denials)
+            }
+            RanIn::Host => (ExecutionMode::HostCompat, None, None, Vec::new()),
+        };
         RunResult {
             environment: self.spec.environment.clone(),
             command: self.spec.command.clone(),
@@ -259,6 +279,8 @@ impl Run<'_> {
             execution_mode,
             accelerator,
             timed_out: outcome.timed_out,
+            isolation,
+            network_denials,
             timings: self.timings,
         }
     }

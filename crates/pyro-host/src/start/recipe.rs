@@ -44,7 +44,7 @@ pub async fn prepare<E: From<StartEvent>>(
     let template = if spec.cold {
         None
     } else {
-        let key = TemplateKey::new(&hypervisor, &spec.vm, &environment)?;
+        let key = TemplateKey::new(&hypervisor, &spec.shape(), &environment)?;
         let template = match Templates::new(state_dir.clone()).find(&key) {
             Some(template) => template,
             None => build(state_dir, spec, (&key, &hypervisor, &environment), events).await?,
@@ -114,7 +114,7 @@ async fn build<E: From<StartEvent>>(
     events: Option<&mpsc::Sender<E>>,
 ) -> Result<Template> {
     tell(events, StartEvent::BuildingTemplate).await;
-    Templates::new(state_dir.clone()).build(key, hypervisor, &spec.vm, environment).await
+    Templates::new(state_dir.clone()).build(key, hypervisor, &spec.shape(), environment).await
 }
 
 async fn tell<E: From<StartEvent>>(events: Option<&mpsc::Sender<E>>, event: StartEvent) {
@@ -191,8 +191,9 @@ impl Launch<'_> {
         origin: Origin,
         first: &mut impl FnMut(&Connection) -> Result<T>,
     ) -> Result<StartedMachine<T>> {
+        let (shape, border) = (self.spec.shape(), &self.spec.border);
         let mut machine =
-            Machine::launch(&self.hypervisor, &self.spec.vm, &self.environment, disk, origin).await?;
+            Machine::launch(&self.hypervisor, &shape, &self.environment, disk, origin, border).await?;
         let launched = Instant::now();
         machine.ready().await?;
         let mut timings = PartTimings { machine: machine.timings(), ..self.timings };

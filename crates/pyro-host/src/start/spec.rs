@@ -2,10 +2,10 @@
 
 use crate::environment::{Environment, PullProgress};
 use crate::template::{Template, TemplateKey};
-use crate::vm::VmSpec;
 use crate::vm::accelerator::{Accelerator, AcceleratorChoice};
 use crate::vm::hypervisor::Hypervisor;
 use crate::vm::machine::{Machine, StartTimings};
+use crate::vm::{Border, VmSpec};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,15 @@ pub struct StartSpec {
     pub cold: bool,
     /// The Debian mirror to pull from, where the environment is not installed.
     pub mirror: Option<String>,
+    /// What is between the machine and the outside. With a policy the machine has a network device.
+    pub border: Border,
+}
+
+impl StartSpec {
+    /// The machine's shape, network device included.
+    pub(super) fn shape(&self) -> VmSpec {
+        self.vm.with_network(self.border.policy.is_some())
+    }
 }
 
 /// What is told while a start is under way, in order.

@@ -5,6 +5,7 @@
 
 use super::host_agent::HostAgent;
 use super::lifecycle::State;
+use super::network;
 use super::relay;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +16,7 @@ use crate::start::{self, MachineDisk, StartEvent, StartSpec, StartedMachine};
 use crate::state_dir::StateDir;
 use crate::vm::machine::{Machine, MachineEvent, PauseReason, PowerOff};
 use pyro_protocol::task::Task;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -104,6 +106,10 @@ pub(super) async fn begin(state_dir: &StateDir, shared: &Shared, state: State) -
     let mut warning = None;
     if shared.instance.kind == InstanceKind::Workspace && !is_creating {
         warning = open_again(shared, &mut backend).await?;
+        warning = [warning, network::publish_again(shared).await]
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| a + "; " + &b);
     }
     Ok(Begun { backend, instead, warning })
 }
@@ -159,12 +165,19 @@ async fn in_guest(state_dir: &StateDir, shared: &Shared, record: &InstanceRecord
         accelerator: record.accelerator_choice,
         cold: is_used,
         mirror: None,
+        border: record.border()?,
     };
     let disk = if is_used { MachineDisk::UsedAt(path) } else { MachineDisk::NewAt(path) };
     let nobody = None::<&mpsc::Sender<StartEvent>>;
     let prepared = start::prepare(state_dir, &spec, nobody).await?;
     let started = start::start(state_dir, &spec, prepared, &disk, nobody, |_| Ok(())).await?;
     let StartedMachine { machine, accelerator, .. } = started;
-    shared.record().accelerator = Some(accelerator);
+    {
+        let mut record = shared.record();
+        (record.accelerator, record.isolation) = (Some(accelerator), Some(machine.isolation().clone()));
+    }
+    if let Some(gateway) = machine.gateway() {
+        shared.connect_network(Arc::clone(gateway));
+    }
     Ok(Backend::Guest(Box::new(machine)))
 }

@@ -1,5 +1,7 @@
 //! What is done with workspaces and VMs alike, from outside: created, started, stopped, deleted, called.
 
+mod network;
+
 use super::backend::is_replaced_by_host;
 use super::client::{Call, end_by_signal, end_unheard};
 use super::ground::Ground;
@@ -12,12 +14,14 @@ use crate::instance::record::FORMAT;
 use crate::instance::{
     Instance, InstanceKind, InstanceRecord, InstanceState, Instances, Observed, SeedRecord,
 };
-use crate::limits::{no_network, validate_ttl};
+use crate::limits::validate_ttl;
 use crate::start::{self, StartEvent, StartSpec};
 use crate::state_dir::{StateDir, wait_until_unlocked};
-use crate::vm::VmSpec;
 use crate::vm::accelerator::AcceleratorChoice;
+use crate::vm::confinement::RequireIsolation;
 use crate::vm::host_memory::host_memory;
+use crate::vm::{Border, VmSpec};
+use pyro_network::policy::Policy;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -37,8 +41,10 @@ pub struct PersistentSpec {
     pub vm: VmSpec,
     /// Seconds that it may live: 1 to 7 days.
     pub ttl_seconds: u64,
-    /// Whether the guest gets a network.
-    pub network: bool,
+    /// Whom the guest may talk to. Without it, its machine has no network device at all.
+    pub network: Option<Policy>,
+    /// The isolation without which the machine is not started.
+    pub require_isolation: RequireIsolation,
     /// Whether it may run on the host where no guest can be started.
     pub allow_host_compat: bool,
     /// KVM or TCG, where it is not to be decided by measurement.
@@ -52,10 +58,7 @@ impl PersistentSpec {
     pub fn validate(&self) -> Result<()> {
         self.vm.validate()?;
         validate_ttl(self.ttl_seconds)?;
-        if self.network {
-            return Err(no_network());
-        }
-        Ok(())
+        self.border().validate(self.allow_host_compat)
     }
 
     fn start_spec(&self, cold: bool) -> StartSpec {
@@ -66,7 +69,12 @@ impl PersistentSpec {
             accelerator: self.accelerator,
             cold,
             mirror: self.mirror.clone(),
+            border: self.border(),
         }
+    }
+
+    fn border(&self) -> Border {
+        Border { policy: self.network.clone(), require_isolation: self.require_isolation }
     }
 
     fn record(&self, instance: &Instance, ground: &Ground, state: InstanceState) -> InstanceRecord {
@@ -86,7 +94,11 @@ impl PersistentSpec {
             expires_at: now + self.ttl_seconds as f64,
             last_activity_at: now,
             allow_host_compat: self.allow_host_compat,
-            network_enabled: self.network,
+            network_enabled: self.network.is_some(),
+            network_allow: self.network.as_ref().map_or(Vec::new(), |policy| policy.allow().to_vec()),
+            published: Vec::new(),
+            require_isolation: self.require_isolation,
+            isolation: None,
             execution_mode: ground.execution_mode(),
             accelerator: None,
             seed: SeedRecord::default(),
@@ -217,6 +229,7 @@ impl Control {
             accelerator: record.accelerator_choice,
             cold: record.start_count > 0,
             mirror: None,
+            border: record.border()?,
         };
         match start::prepare(&self.state_dir, &spec, events).await {
             // Its supervisor will meet the same, and start it on the host.

@@ -31,6 +31,7 @@ pub(super) async fn exec(
     request.command.validate()?;
     let timeout = validate_timeout(request.timeout_seconds)?;
     let guest = shared.guest()?;
+    let denials_from = shared.denial_position();
     let recording = shared.instance.history().begin(beginning(shared, &request))?;
     let sequence = recording.entry.sequence;
     let execution = match guest.exec(request.command.to_exec(timeout, request.stdin)) {
@@ -53,6 +54,7 @@ pub(super) async fn exec(
             }
         }
     };
+    sink.recording.entry.network_denials = shared.denials_since(denials_from);
     let entry = end(shared, sink.recording, outcome).await?;
     wire::outcome(&entry)
 }
@@ -68,6 +70,7 @@ fn beginning(shared: &Shared, request: &ExecRequest) -> HistoryEntry {
         execution_mode: shared.record().execution_mode,
         timed_out: false,
         error: None,
+        network_denials: Vec::new(),
         running: true,
     }
 }

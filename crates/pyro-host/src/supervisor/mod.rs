@@ -8,6 +8,7 @@
 //!   │ control socket          server.rs   one task for each client: exec.rs, relay.rs
 //!                             service.rs  one task for each service
 //!                             shell.rs    one task for each shell
+//!                             network.rs  how it is, and whom the guest may talk to
 //!   v
 //! any client                  client.rs, operation.rs, wire.rs
 //! ```
@@ -26,6 +27,7 @@ mod ground;
 mod host_agent;
 mod launch;
 mod lifecycle;
+mod network;
 mod operation;
 mod owner;
 mod relay;

@@ -2,6 +2,8 @@
 
 use crate::command::Command;
 use crate::instance::SeedRecord;
+use crate::network::PolicyChange;
+use crate::publish::PublishSpec;
 use crate::service::{ServiceName, ServiceSpec};
 use crate::shell::{ShellId, ShellSignal, ShellSpec};
 use pyro_protocol::exec::WindowSize;
@@ -24,6 +26,14 @@ pub enum Operation {
     Delete,
     /// Tell whenever something changes.
     Follow(Topic),
+    /// Tell how the network is. Done with a [`NetworkInfo`](crate::network::NetworkInfo).
+    Network,
+    /// Change whom the guest may talk to. Done with a [`NetworkInfo`](crate::network::NetworkInfo).
+    NetworkChange(PolicyChange),
+    /// Publish a port of the guest. Done with a [`PublishSpec`] that names the port of the host.
+    Publish(PublishSpec),
+    /// Take back a port of the host that is published. Done with its [`PublishSpec`].
+    Unpublish(u16),
     /// Start a service and wait until it is ready. Done with its record.
     ServiceStart(ServiceSpec),
     /// Stop a service. Done with its record.

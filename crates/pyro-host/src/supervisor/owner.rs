@@ -11,6 +11,7 @@ use super::shared::{Phase, Shared, Wish};
 use super::{relay, socket};
 use crate::error::{Context, Error, ErrorKind, ErrorReport, Result};
 use crate::instance::{InstanceState, Instances, OwnedInstance, SupervisorRecord};
+use crate::limits::allow_many_files;
 use crate::state_dir::{DirLock, StateDir, make_private_dir};
 use crate::vm::machine::{MachineEvent, PauseReason};
 use pyro_protocol::task::Task;
@@ -56,6 +57,7 @@ const MAX_ORDER: u64 = 64 * 1024;
 pub fn supervise(descriptors: SupervisorDescriptors) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let _ = rustix::thread::set_name(c"pyro-supervise"); // what process lists show, where it was started as `exe`
+    allow_many_files();
     let SupervisorDescriptors { lifeline, lock } = descriptors;
     let (order, lifeline) = read_order(lifeline)?;
     let lock = DirLock::inherited(lock);

@@ -4,7 +4,7 @@ use super::lifecycle::Event;
 use super::operation::{ExecRequest, Operation, Topic};
 use super::shared::{Phase, Shared, Wish};
 use super::wire::{self, FrameReader, FrameWriter, Kind, Reply, Request};
-use super::{exec, relay, service, shell};
+use super::{exec, network, relay, service, shell};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::instance::{InstanceKind, SeedRecord};
 use rustix::net::Shutdown;
@@ -63,6 +63,10 @@ async fn answer(shared: &Arc<Shared>, from: &mut FromClient, to: &ToClient) -> R
         Operation::Stop => wish(shared, Event::Stop).await,
         Operation::Delete => wish(shared, Event::Delete).await,
         Operation::Follow(topic) => follow(shared, topic, from, to).await,
+        Operation::Network => network::info(shared),
+        Operation::NetworkChange(change) => network::change(shared, &change),
+        Operation::Publish(spec) => network::publish(shared, spec).await,
+        Operation::Unpublish(host_port) => network::unpublish(shared, host_port).await,
         operation => answer_session(shared, operation, from, to).await,
     }
 }

@@ -11,6 +11,7 @@
 
 mod end;
 mod failure;
+mod published;
 mod task;
 
 use super::operation::Topic;
@@ -19,6 +20,7 @@ use super::wire;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::ServiceRecord;
 use crate::service::{ServiceName, ServiceSpec};
+use published::PublishedPorts;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,23 +123,22 @@ impl ServiceTable {
 pub(super) async fn start(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<Value> {
     let spec = spec.checked()?;
     shared.guest()?;
-    let started = begin(shared, spec)?;
+    refuse_running(shared, &shared.services.started(), &spec.name)?; // not for its ports, which are taken as well then
+    let published = PublishedPorts::open(shared, &spec.publish).await?;
+    let started = begin(shared, spec, published)?;
     shared.touch();
     wire::outcome(&started.await.map_err(|_| shared.ended())??)
 }
 
 /// Claims the name and has the service live. No other start of the name comes in between.
-fn begin(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<oneshot::Receiver<Result<ServiceRecord>>> {
+fn begin(
+    shared: &Arc<Shared>,
+    spec: ServiceSpec,
+    published: PublishedPorts,
+) -> Result<oneshot::Receiver<Result<ServiceRecord>>> {
     let table = &shared.services;
     let mut started = table.started();
-    if started.get(&spec.name).is_some_and(Handle::is_alive) {
-        let message = format!("the service `{}` runs already", spec.name);
-        let id = &shared.instance.id;
-        return Err(Error::new(ErrorKind::AlreadyExists, message).with_hint(format!(
-            "take another name, or stop it: pyro workspace service stop {id} {}",
-            spec.name
-        )));
-    }
+    refuse_running(shared, &started, &spec.name)?;
     if started.values().filter(|handle| handle.is_alive()).count() >= MAX_RUNNING {
         let message = format!("{MAX_RUNNING} services run in the workspace, which is as many as may");
         return Err(Error::new(ErrorKind::LimitReached, message)
@@ -147,12 +148,25 @@ fn begin(shared: &Arc<Shared>, spec: ServiceSpec) -> Result<oneshot::Receiver<Re
     let (stop, stops) = mpsc::unbounded_channel();
     let (ready, started_it) = oneshot::channel();
     let name = spec.name.clone();
-    let task = Task::begin(shared, spec, stops, ready)?;
+    let task = Task::begin(shared, spec, published, stops, ready)?;
     started.insert(name, Handle { stop, record: task.subscribe() });
     let mut tasks = table.tasks();
     while tasks.try_join_next().is_some() {}
     tasks.spawn(task.live());
     Ok(started_it)
+}
+
+fn refuse_running(
+    shared: &Shared,
+    started: &BTreeMap<ServiceName, Handle>,
+    name: &ServiceName,
+) -> Result<()> {
+    if !started.get(name).is_some_and(Handle::is_alive) {
+        return Ok(());
+    }
+    let id = &shared.instance.id;
+    Err(Error::new(ErrorKind::AlreadyExists, format!("the service `{name}` runs already"))
+        .with_hint(format!("take another name, or stop it: pyro workspace service stop {id} {name}")))
 }
 
 /// Removes the records of the oldest that have ended where a new name would be one too many.

@@ -9,6 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guest::Connection;
 use crate::instance::{Instance, InstanceKind, InstanceRecord};
 use crate::vm::machine::PauseReason;
+use pyro_network::gateway::Gateway;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -50,6 +51,7 @@ pub(super) struct Shared {
     record: Mutex<InstanceRecord>,
     pub(super) phase: watch::Sender<Phase>,
     connection: OnceLock<Connection>,
+    gateway: OnceLock<Arc<Gateway>>,
     /// Who follows what.
     pub(super) topics: Topics,
     pub(super) services: ServiceTable,
@@ -81,6 +83,7 @@ impl Shared {
             record: Mutex::new(record),
             phase: watch::Sender::new(Phase::Starting),
             connection: OnceLock::new(),
+            gateway: OnceLock::new(),
             topics: Topics::default(),
             services: ServiceTable::default(),
             shells: ShellTable::default(),
@@ -166,6 +169,16 @@ impl Shared {
     /// The machine takes commands.
     pub(super) fn connect(&self, connection: Connection) {
         let _ = self.connection.set(connection); // there is one machine in the life of a supervisor
+    }
+
+    /// The machine has a network.
+    pub(super) fn connect_network(&self, gateway: Arc<Gateway>) {
+        let _ = self.gateway.set(gateway); // likewise
+    }
+
+    /// The gateway of its network, where it has one.
+    pub(super) fn gateway(&self) -> Option<&Arc<Gateway>> {
+        self.gateway.get()
     }
 
     /// The guest, if it may be used now.

@@ -7,10 +7,10 @@ use crate::error::{Context, Result};
 use crate::fingerprint::Fingerprint;
 use crate::guest::{Connection, ExecEvent};
 use crate::state_dir::{StateDir, write_atomically};
-use crate::vm::VmSpec;
 use crate::vm::disk;
 use crate::vm::hypervisor::Hypervisor;
 use crate::vm::machine::{Machine, Origin};
+use crate::vm::{Border, VmSpec};
 use pyro_protocol::exec::Exec;
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -39,7 +39,9 @@ pub(super) async fn build(
     disk::copy_sparse(&disk::blank(state_dir, spec.disk)?, &files.disk)
         .doing(|| format!("could not write the disk of a template in `{}`", folder.display()))?;
     let origin = Origin::BootTemplate { memory: files.try_clone(MEMORY)? };
-    let mut machine = Machine::launch(hypervisor, spec, environment, files.try_clone(DISK)?, origin).await?;
+    // Nothing of a user's runs in it: nobody is at the other end of its network device.
+    let (disk, border) = (files.try_clone(DISK)?, Border::default());
+    let mut machine = Machine::launch(hypervisor, spec, environment, disk, origin, &border).await?;
     machine.ready().await?;
     for argv in WARM_UP {
         let connection = machine.connection().clone();

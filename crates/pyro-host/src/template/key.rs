@@ -10,7 +10,7 @@ use crate::vm::{VmSpec, kernel_cmdline};
 use serde::{Deserialize, Serialize};
 
 /// To be raised when templates are made or read in another way.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The digest of the guest agent that this build of pyro carries.
 pub const GUEST_AGENT_DIGEST: &str = env!("PYRO_GUEST_DIGEST");

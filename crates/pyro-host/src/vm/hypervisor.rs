@@ -1,6 +1,7 @@
 //! What runs machines on this host: a QEMU, and the accelerator that it uses.
 
 use super::accelerator::{AcceleratorChoice, AcceleratorStatus, choose};
+use super::confinement::ConfinementSettings;
 use super::host_record::HostRecord;
 use super::qemu::Qemu;
 use crate::error::Result;
@@ -15,6 +16,8 @@ pub struct Hypervisor {
     pub accelerator: AcceleratorStatus,
     /// A digest of the processor's model and features and of the host's kernel.
     pub cpu_digest: String,
+    /// How its machines are confined.
+    pub confinement: ConfinementSettings,
 }
 
 impl Hypervisor {
@@ -23,6 +26,11 @@ impl Hypervisor {
         let mut record = HostRecord::open(state_dir);
         let qemu = Qemu::find(&mut record)?;
         let accelerator = choose(choice, &mut record)?;
-        Ok(Self { qemu, accelerator, cpu_digest: record.cpu_digest() })
+        Ok(Self {
+            qemu,
+            accelerator,
+            cpu_digest: record.cpu_digest(),
+            confinement: ConfinementSettings::default(),
+        })
     }
 }

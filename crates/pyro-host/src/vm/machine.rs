@@ -15,6 +15,8 @@ mod watching;
 
 use super::VmSpec;
 use super::accelerator::Accelerator;
+use super::border::{Border, NetworkEnd};
+use super::confinement::{self, ConfinementSettings, Isolation, Wanted};
 use super::hypervisor::Hypervisor;
 use super::process::{HandedOver, OwnedProcess};
 use super::qemu::RunAs;
@@ -27,10 +29,12 @@ use super::{initramfs, kernel_cmdline};
 use crate::environment::Environment;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::guest::Connection;
+use pyro_network::gateway::Gateway;
 use serde_json::json;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watching::Watch;
 pub use watching::{MachineEvent, PauseReason, PowerOff};
@@ -77,11 +81,13 @@ pub struct StartTimings {
 #[derive(Debug)]
 pub struct Machine {
     process: OwnedProcess,
+    isolation: Isolation,
     qmp: Qmp,
     watch: Watch,
     console: Tail,
     stderr: Tail,
     connection: Connection,
+    network: NetworkEnd,
     is_clone: bool,
     limit: Duration,
     launched: Instant,
@@ -96,12 +102,13 @@ impl Machine {
         environment: &Environment,
         disk: File,
         origin: Origin,
+        border: &Border,
     ) -> Result<Self> {
         let begun = Instant::now();
         let accelerator = hypervisor.accelerator.kind;
         let is_clone = matches!(origin, Origin::Clone { .. });
         let doing = || "could not make the sockets of a machine".to_owned();
-        let (wires, mut handed_over) = Wires::make().doing(doing)?;
+        let (wires, mut handed_over) = Wires::make(spec.network).doing(doing)?;
         handed_over.push(hand_over(fd::ROOT, open(&environment.root_image)?));
         handed_over.push(hand_over(fd::DISK, disk));
         let cmdline = if is_clone { String::new() } else { kernel_cmdline::build(accelerator) };
@@ -110,24 +117,31 @@ impl Machine {
         tracing::debug!(qemu = %hypervisor.qemu.path.display(), arguments = arguments.join(" "), "starting QEMU");
         let mut qmp = Qmp::over(wires.qmp);
         negotiate(&mut qmp, is_clone).await.failing(ErrorKind::Internal, doing)?;
-        let process = OwnedProcess::start(
-            &hypervisor.qemu.path,
-            &arguments,
+        let wanted = Wanted {
+            program: &hypervisor.qemu.path,
+            arguments: &arguments,
             handed_over,
-            RunAs::choose(accelerator)?,
-            wires.qemu_stderr,
-        )
-        .failing(ErrorKind::StartFailed, || {
-            format!("could not start `{}`", hypervisor.qemu.path.display())
-        })?;
+            opened_by_path: opened_by_path(hypervisor, is_clone),
+            stderr: wires.qemu_stderr,
+            run_as: RunAs::choose(accelerator)?,
+            with_kvm: accelerator == Accelerator::Kvm,
+            vcpu_count: spec.vcpu_count,
+            mem_mib: spec.mem_mib,
+        };
+        let settings = ConfinementSettings { require: border.require_isolation, ..hypervisor.confinement };
+        let (process, isolation) = confinement::start(wanted, &settings)?;
+        let network = NetworkEnd::begin(wires.network, border.policy.as_ref())
+            .doing(|| "could not start the gateway of a machine's network".into())?;
         let timings = StartTimings { spawn: begun.elapsed(), ..StartTimings::default() };
         Ok(Self {
             process,
+            isolation,
             qmp,
             watch: Watch::default(),
             console: Tail::of(wires.console, KEPT_CONSOLE_BYTES),
             stderr: Tail::of(wires.stderr, KEPT_STDERR_BYTES),
             connection: Connection::over(wires.channel),
+            network,
             is_clone,
             limit: start_limit(accelerator, is_clone),
             launched: Instant::now(),
@@ -140,6 +154,11 @@ impl Machine {
         &self.connection
     }
 
+    /// What its network device leads to, where it has one and that is somebody.
+    pub fn gateway(&self) -> Option<&Arc<Gateway>> {
+        self.network.gateway()
+    }
+
     /// How long the parts of the start took, as far as they are over.
     pub fn timings(&self) -> StartTimings {
         self.timings
@@ -148,6 +167,11 @@ impl Machine {
     /// The process id of QEMU.
     pub fn process_id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// How QEMU is confined.
+    pub fn isolation(&self) -> &Isolation {
+        &self.isolation
     }
 
     /// Waits for the guest's welcome, within a limit that knows the accelerator. On failure the error says in which
@@ -348,6 +372,13 @@ fn start_limit(accelerator: Accelerator, is_clone: bool) -> Duration {
         (Accelerator::Tcg, false) => 90,
     };
     Duration::from_secs(given.unwrap_or(usual))
+}
+
+/// What QEMU opens by its name in `/proc/self/fd`, and whether in order to write. It asks for that also of a template's
+/// memory, which it maps privately, before it knows `rom=off`.
+fn opened_by_path(hypervisor: &Hypervisor, is_clone: bool) -> Vec<(i32, bool)> {
+    let writes_memory = !is_clone || !hypervisor.qemu.version.maps_read_only_files();
+    vec![(fd::MEMORY, writes_memory), (fd::KERNEL, false), (fd::INITRAMFS, false)]
 }
 
 fn hand_over(number: i32, file: File) -> HandedOver {

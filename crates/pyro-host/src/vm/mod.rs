@@ -7,11 +7,15 @@
 //! - [`kernel_cmdline`], [`initramfs`], [`disk`]: what the machine is given;
 //! - [`qemu_args`]: all of that as arguments, a pure function;
 //! - [`process`]: the process, which cannot outlive its owner;
+//! - [`confinement`]: what remains to it if its guest takes it over;
 //! - [`qmp`]: the control channel;
+//! - [`border`]: whom its guest may talk to, and how well it has to be confined;
 //! - [`machine`]: the recipe that puts them together;
 //! - [`mod@host_memory`]: what the host could still give to machines.
 
 pub mod accelerator;
+pub mod border;
+pub mod confinement;
 pub mod disk;
 pub mod host_memory;
 pub mod host_record;
@@ -32,6 +36,7 @@ mod tsc;
 mod wires;
 
 use crate::error::{Error, Result};
+pub use border::Border;
 pub use disk::DiskSpec;
 pub use host_memory::{HostMemory, host_memory};
 use serde::{Deserialize, Serialize};
@@ -53,15 +58,24 @@ pub struct VmSpec {
     /// The machine's disk.
     #[serde(default)]
     pub disk: DiskSpec,
+    /// Whether it has a network device.
+    #[serde(default)]
+    pub network: bool,
 }
 
 impl Default for VmSpec {
     fn default() -> Self {
-        Self { vcpu_count: 1, mem_mib: 1024, disk: DiskSpec::Scratch }
+        Self { vcpu_count: 1, mem_mib: 1024, disk: DiskSpec::Scratch, network: false }
     }
 }
 
 impl VmSpec {
+    /// The same machine with a network device, or without.
+    #[must_use]
+    pub fn with_network(&self, network: bool) -> Self {
+        Self { network, ..self.clone() }
+    }
+
     /// Refuses what is out of range, naming the range.
     pub fn validate(&self) -> Result<()> {
         let host_cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

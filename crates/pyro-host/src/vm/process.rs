@@ -1,12 +1,14 @@
 //! A process that is owned: QEMU, or the agent on the host. Its start, its end, and who it runs as. It cannot outlive
 //! its owner: see `spawn.rs`.
 
+use super::confinement::Hold;
 use super::qemu::RunAs;
 use super::spawn::{inherit_nothing, spawn_owned, watch};
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use tokio::io::unix::AsyncFd;
@@ -23,8 +25,21 @@ pub struct HandedOver {
 /// A running process, killed and reaped when dropped.
 #[derive(Debug)]
 pub struct OwnedProcess {
-    child: Child,
-    pidfd: AsyncFd<OwnedFd>,
+    child: Offspring,
+    /// Registered with the event loop at the first wait, as the thread that starts processes has none.
+    pidfd: Option<AsyncFd<OwnedFd>>,
+}
+
+/// A child, by which of the two ways it was started.
+#[derive(Debug)]
+enum Offspring {
+    Plain(Child),
+    /// See `confinement/`.
+    Confined {
+        pid: Pid,
+        status: Option<ExitStatus>,
+        hold: Option<Hold>,
+    },
 }
 
 impl OwnedProcess {
@@ -51,36 +66,74 @@ impl OwnedProcess {
             .map(|HandedOver { number, fd }| FdMapping { parent_fd: fd, child_fd: number })
             .collect();
         command.fd_mappings(mappings).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let mut child = spawn_owned(command)?;
-        match watch(&child) {
-            Ok(pidfd) => Ok(Self { child, pidfd }),
-            Err(error) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(error)
-            }
-        }
+        Ok(Self { child: Offspring::Plain(spawn_owned(command)?), pidfd: None })
+    }
+
+    /// Takes over a child that was confined, with what limits it.
+    pub(super) fn adopt(pid: Pid, hold: Hold) -> Self {
+        Self { child: Offspring::Confined { pid, status: None, hold: Some(hold) }, pidfd: None }
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.child.pid().as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Waits until the process has ended. May be called again afterwards, and dropped half-way.
     pub async fn exited(&mut self) -> io::Result<ExitStatus> {
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.child.reap(WaitOptions::NOHANG)? {
                 return Ok(status);
             }
-            self.pidfd.readable().await?.retain_ready();
+            let pidfd = match &self.pidfd {
+                Some(pidfd) => pidfd,
+                None => self.pidfd.insert(watch(self.child.pid())?),
+            };
+            pidfd.readable().await?.retain_ready();
         }
     }
 
     /// Kills and reaps the process. Blocks for the milliseconds that the kernel takes to free its memory.
     pub fn kill(&mut self) -> io::Result<ExitStatus> {
         self.child.kill()?;
-        self.child.wait()
+        self.child.reap(WaitOptions::empty())?.ok_or_else(|| io::Error::other("the process did not end"))
+    }
+}
+
+impl Offspring {
+    fn pid(&self) -> Pid {
+        match self {
+            Self::Plain(child) => Pid::from_child(child),
+            Self::Confined { pid, .. } => *pid,
+        }
+    }
+
+    fn kill(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(child) => child.kill(),
+            // Nobody else has its id as long as it was not reaped.
+            Self::Confined { pid, status: None, .. } => Ok(kill_process(*pid, Signal::KILL)?),
+            Self::Confined { .. } => Ok(()),
+        }
+    }
+
+    /// The status of a child that has ended, which it tells as often as it is asked.
+    fn reap(&mut self, options: WaitOptions) -> io::Result<Option<ExitStatus>> {
+        match self {
+            Self::Plain(child) if options.contains(WaitOptions::NOHANG) => child.try_wait(),
+            Self::Plain(child) => child.wait().map(Some),
+            Self::Confined { pid, status, hold } => {
+                if status.is_none() {
+                    let ended = rustix::io::retry_on_intr(|| waitpid(Some(*pid), options))?;
+                    *status = ended.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
+                }
+                if status.is_some() {
+                    // A group can be removed once nobody is in it.
+                    drop(hold.take());
+                }
+                Ok(*status)
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::VmSpec;
 use super::accelerator::Accelerator;
 use super::disk::DiskSpec;
 use super::qemu::QemuVersion;
+use pyro_protocol::network;
 
 /// Numbers of the descriptors that QEMU inherits.
 pub mod fd {
@@ -29,6 +30,8 @@ pub mod fd {
     pub const INITRAMFS: i32 = 10;
     /// The device state of a template, for clones.
     pub const STATE: i32 = 11;
+    /// The other end of the network device, for machines that have one.
+    pub const NETWORK: i32 = 12;
 }
 
 /// What TCG is good at. With ERMS and FSRM the guest copies memory by `rep movsb`, which is emulated byte by byte
@@ -66,6 +69,7 @@ pub fn build(spec: &VmSpec, accelerator: Accelerator, qemu: QemuVersion, start: 
         disk_args("root", fd::ROOT, true, DiskSpec::Scratch),
         disk_args("disk", fd::DISK, false, spec.disk),
         channel_args(),
+        if spec.network { network_args() } else { Vec::new() },
     ];
     groups.concat()
 }
@@ -169,6 +173,14 @@ fn channel_args() -> Vec<String> {
     words(&["-device", "virtio-serial-device", "-chardev", &socket, "-device", &port])
 }
 
+/// A network device whose other end is a stream of frames to our own gateway (`net/stream.c` of QEMU).
+fn network_args() -> Vec<String> {
+    let netdev = format!("stream,id=net,server=off,addr.type=fd,addr.str={}", fd::NETWORK);
+    let mac = network::GUEST_MAC.map(|byte| format!("{byte:02x}")).join(":");
+    let device = format!("virtio-net-device,netdev=net,mac={mac},host_mtu={}", network::MTU);
+    words(&["-netdev", &netdev, "-device", &device])
+}
+
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
@@ -185,7 +197,7 @@ mod tests {
     }
 
     fn line_of(disk: DiskSpec, accelerator: Accelerator, qemu: QemuVersion, start: Start<'_>) -> String {
-        let spec = VmSpec { vcpu_count: 2, mem_mib: 512, disk };
+        let spec = VmSpec { vcpu_count: 2, mem_mib: 512, disk, network: false };
         build(&spec, accelerator, qemu, start).join(" ").replace(" -", "\n-")
     }
 
@@ -200,6 +212,18 @@ mod tests {
             line.lines().filter(|line| !line.contains("=disk,")).map(str::to_owned).collect()
         };
         assert_eq!(others(&line), others(&scratch));
+    }
+
+    #[test]
+    fn a_network_device_is_there_only_where_it_is_wanted_and_last() {
+        let args = |network| {
+            let spec = VmSpec::default().with_network(network);
+            build(&spec, Accelerator::Tcg, OLD, Start::Boot { cmdline: "" })
+        };
+        let (without, with) = (args(false), args(true));
+        assert!(!without.join(" ").contains("net"), "{without:?}");
+        assert_eq!(with[..without.len()], without);
+        insta::assert_snapshot!(with[without.len()..].join(" ").replace(" -", "\n-"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-type Job = (Command, mpsc::Sender<io::Result<Child>>);
+type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread that starts the children of one process.
 struct Spawner {
@@ -32,10 +32,28 @@ static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
 /// Starts the command as a child that is killed when this process ends.
 pub(super) fn spawn_owned(mut command: Command) -> io::Result<Child> {
     die_with_owner(&mut command);
-    let spawner = spawner();
+    on_spawner(
+        move || command.spawn(),
+        |mut orphan| {
+            let _ = orphan.kill();
+            let _ = orphan.wait();
+        },
+    )
+}
+
+/// Has the thread that starts children do this. Should whoever asked be gone by then, `give_up` ends what was started.
+pub(super) fn on_spawner<T: Send + 'static>(
+    start: impl FnOnce() -> io::Result<T> + Send + 'static,
+    give_up: impl FnOnce(T) + Send + 'static,
+) -> io::Result<T> {
     let (answer, answered) = mpsc::channel();
     let gone = || io::Error::other("the thread that starts processes is gone");
-    spawner.send((command, answer)).map_err(|_| gone())?;
+    let job = move || {
+        if let Err(mpsc::SendError(Ok(orphan))) = answer.send(start()) {
+            give_up(orphan);
+        }
+    };
+    spawner().send(Box::new(job)).map_err(|_| gone())?;
     answered.recv().map_err(|_| gone())?
 }
 
@@ -58,13 +76,7 @@ fn spawner() -> mpsc::Sender<Job> {
 fn start_spawner() -> mpsc::Sender<Job> {
     let (sender, jobs) = mpsc::channel::<Job>();
     std::thread::spawn(move || {
-        for (mut command, answer) in jobs {
-            // Whoever asked may have gone; its child is then killed and reaped here.
-            if let Err(mpsc::SendError(Ok(mut orphan))) = answer.send(command.spawn()) {
-                let _ = orphan.kill();
-                let _ = orphan.wait();
-            }
-        }
+        jobs.into_iter().for_each(|job| job());
     });
     sender
 }
@@ -100,8 +112,8 @@ fn die_with(owner: Pid) -> io::Result<()> {
 }
 
 /// A descriptor that becomes readable when the child has ended (`pidfd_open(2)`).
-pub(super) fn watch(child: &Child) -> io::Result<AsyncFd<OwnedFd>> {
-    let pidfd = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+pub(super) fn watch(child: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let pidfd = pidfd_open(child, PidfdFlags::empty())?;
     // SAFETY: the descriptor is owned by the value that is registered, and stays open as long as that lives.
     Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
 }

@@ -11,6 +11,7 @@ use crate::supervisor::{Call, Launched, Operation, PersistentSpec};
 use crate::tree::TreeSource;
 use crate::vm::VmSpec;
 use crate::vm::accelerator::AcceleratorChoice;
+use crate::vm::confinement::RequireIsolation;
 use crate::vm::disk::{DEFAULT_DISK_MIB, DiskSpec};
 use pyro_protocol::task::Task;
 use std::path::PathBuf;
@@ -55,7 +56,8 @@ impl WorkspaceSpec {
             environment: environment.into(),
             vm: VmSpec { disk: DiskSpec::Persistent { size_mib: DEFAULT_DISK_MIB }, ..VmSpec::default() },
             ttl_seconds: DEFAULT_TTL_SECONDS,
-            network: false,
+            network: None,
+            require_isolation: RequireIsolation::default(),
             allow_host_compat: false,
             accelerator: AcceleratorChoice::Auto,
             mirror: None,

@@ -9,6 +9,7 @@ use crate::instance::HistoryEntry;
 use crate::limits::{DEFAULT_TIMEOUT_SECONDS, validate_timeout};
 use crate::output::{CAPTURE_BYTES, Capture, OutputChannel};
 use crate::supervisor::{Call, CallEvent, Control, ExecRequest, Operation};
+use pyro_network::denial::Denial;
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
@@ -68,6 +69,8 @@ pub struct ExecResult {
     pub timed_out: bool,
     /// Whether `stdout` or `stderr` is only the beginning.
     pub truncated: bool,
+    /// What the guest wanted of the network and was refused while it ran.
+    pub network_denials: Vec<Denial>,
 }
 
 impl Workspaces {
@@ -117,6 +120,7 @@ pub(crate) async fn exec_in(
         duration_ms: entry.duration_ms.unwrap_or_default(),
         execution_mode: entry.execution_mode,
         timed_out: entry.timed_out,
+        network_denials: entry.network_denials,
     })
 }
 

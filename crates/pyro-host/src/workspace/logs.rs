@@ -192,6 +192,7 @@ impl Entries {
             execution_mode: self.execution_mode,
             timed_out: false,
             error: Some(reason(error)),
+            network_denials: Vec::new(),
             running: false,
         }
     }

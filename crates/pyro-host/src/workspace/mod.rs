@@ -10,6 +10,7 @@ mod create;
 mod exec;
 mod files;
 mod logs;
+mod network;
 mod path;
 mod payload;
 mod service;
@@ -21,6 +22,7 @@ pub use create::{WorkspaceEvent, WorkspaceEvents, WorkspaceSpec};
 pub use exec::{ExecResult, ExecSpec, OutputEvents};
 pub use files::{ExportResult, SyncProgress, SyncResult};
 pub use logs::{LogEvent, LogEvents, LoggedCommand, Logs};
+pub use network::{PublishedPort, WorkspaceNetwork};
 pub use payload::{DamagedWorkspace, DeletedWorkspace, LastCommand, WorkspaceList, WorkspaceStatus};
 pub use service::{
     DEFAULT_TAIL_LINES, ServiceList, ServiceLogEvent, ServiceLogEvents, ServiceLogs, ServiceStatus,

@@ -5,7 +5,9 @@ use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::Error;
 use crate::execution_mode::ExecutionMode;
 use crate::instance::{HistoryEntry, Instance, InstanceState, Observed, SeedRecord};
+use crate::publish::PublishSpec;
 use crate::vm::accelerator::Accelerator;
+use crate::vm::confinement::Isolation;
 use serde::Serialize;
 
 /// A workspace as it is.
@@ -46,6 +48,13 @@ pub struct WorkspaceStatus {
     pub allow_host_compat: bool,
     /// Whether its guest has a network.
     pub network_enabled: bool,
+    /// The rules of that network; none: everything public.
+    pub network_allow: Vec<String>,
+    /// Ports of the guest that are reachable from the host, or will be when it is started; those of services are told by
+    /// the services.
+    pub published: Vec<PublishSpec>,
+    /// How its machine is confined; none on the host.
+    pub isolation: Option<Isolation>,
     /// How `/workspace` was initialised.
     pub workspace_seed: SeedRecord,
     /// Commands that were run in it.
@@ -133,6 +142,9 @@ impl WorkspaceStatus {
             accelerator: record.accelerator,
             allow_host_compat: record.allow_host_compat,
             network_enabled: record.network_enabled,
+            network_allow: record.network_allow,
+            published: record.published,
+            isolation: record.isolation,
             workspace_seed: record.seed,
             command_count: sequences.last().copied().unwrap_or(0),
             last_command: last.map(LastCommand::from),

@@ -4,6 +4,7 @@ use super::Workspaces;
 use crate::command::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::instance::{Instance, Observed, ServiceRecord, ServiceState, StopReason};
+use crate::publish::PublishSpec;
 use crate::service::{Readiness, ServiceName, ServiceSpec};
 use crate::supervisor::Operation;
 use serde::Serialize;
@@ -43,6 +44,8 @@ pub struct ServiceStatus {
     pub pid: Option<u32>,
     /// When it is ready.
     pub readiness: Option<Readiness>,
+    /// Ports of the guest that are reachable at 127.0.0.1 of the host while it runs.
+    pub published: Vec<PublishSpec>,
     /// Why it does not run any more.
     pub stop_reason: Option<StopReason>,
     /// What went wrong, in words.
@@ -125,6 +128,7 @@ impl ServiceStatus {
             signal: record.signal,
             pid: record.pid,
             readiness: record.readiness,
+            published: record.published,
             stop_reason: record.stop_reason,
             failure: record.failure,
         }
@@ -145,6 +149,7 @@ impl ServiceStatus {
             signal: None,
             pid: None,
             readiness: None,
+            published: Vec::new(),
             stop_reason: None,
             failure: Some(error.chain().join(": ")),
         }

@@ -1,6 +1,7 @@
 //! Real machines through the library, where the executable has no knob for what is to be shown.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod confinement;
 mod persistent;
 
 use pyro_host::command::Command;
@@ -9,10 +10,10 @@ use pyro_host::guest::ExecEvent;
 use pyro_host::identity;
 use pyro_host::state_dir::StateDir;
 use pyro_host::template::{TemplateKey, Templates};
-use pyro_host::vm::VmSpec;
 use pyro_host::vm::accelerator::AcceleratorChoice;
 use pyro_host::vm::hypervisor::Hypervisor;
 use pyro_host::vm::machine::Machine;
+use pyro_host::vm::{Border, VmSpec};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
@@ -65,8 +66,8 @@ async fn a_clone_of_a_template_that_is_a_day_old_has_the_time_of_now() {
     let template =
         Templates::new(state_dir.clone()).build(&key, &hypervisor, &spec, &environment).await.unwrap();
     let disk = template.disk(&state_dir).unwrap();
-    let mut machine =
-        Machine::launch(&hypervisor, &spec, &environment, disk, template.into_origin()).await.unwrap();
+    let (origin, border) = (template.into_origin(), Border::default());
+    let mut machine = Machine::launch(&hypervisor, &spec, &environment, disk, origin, &border).await.unwrap();
 
     let mut tomorrow = identity::fresh().unwrap();
     tomorrow.unix_time_ns += DAY_NS;

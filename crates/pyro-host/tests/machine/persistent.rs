@@ -6,7 +6,7 @@ use pyro_host::error::Result;
 use pyro_host::start::{self, MachineDisk, StartEvent, StartSpec, StartedMachine};
 use pyro_host::state_dir::StateDir;
 use pyro_host::vm::machine::{Machine, MachineEvent, PauseReason, PowerOff};
-use pyro_host::vm::{DiskSpec, VmSpec};
+use pyro_host::vm::{Border, DiskSpec, VmSpec};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +31,7 @@ async fn start_on(disk: MachineDisk) -> Result<StartedMachine<()>> {
         accelerator: accelerator(),
         cold: matches!(disk, MachineDisk::UsedAt(_)),
         mirror: None,
+        border: Border::default(),
     };
     let (state_dir, nobody) = (shared_state_dir().await, None::<&mpsc::Sender<StartEvent>>);
     let prepared = start::prepare(&state_dir, &spec, nobody).await?;

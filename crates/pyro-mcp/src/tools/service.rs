@@ -73,6 +73,9 @@ struct Start {
     /// Milliseconds between two looks.
     #[serde(default = "ready_interval_ms")]
     ready_interval_ms: u64,
+    /// Ports to be reachable at 127.0.0.1 of this computer: "8080", or "0:8080" for any free one.
+    #[serde(default)]
+    publish: Vec<String>,
 }
 
 fn ready_timeout_seconds() -> u64 {
@@ -86,6 +89,7 @@ fn ready_interval_ms() -> u64 {
 async fn service_start(call: Call, start: Start) -> Result<ServiceStatus> {
     let spec = ServiceSpec {
         cwd: start.cwd,
+        publish: start.publish.iter().map(|port| port.parse()).collect::<Result<_>>()?,
         readiness: start.readiness,
         ready_timeout_seconds: start.ready_timeout_seconds,
         ready_interval_ms: start.ready_interval_ms,

@@ -79,7 +79,7 @@ const STATUS: Told = Told {
 const NETWORK: Told = Told {
     name: "vm_network_info",
     effect: Effect::Reads,
-    description: "Tell whether a machine of vm_create has a network.",
+    description: "Tell of the network of a machine of vm_create: addresses, rules, published ports, what was refused.",
 };
 
 const REAP: Told = Told {
@@ -102,9 +102,13 @@ pub(super) struct Machine {
     /// Seconds after which the machine is deleted.
     #[serde(default = "ttl_seconds")]
     pub ttl_seconds: u64,
-    /// Not available in this version: leave it false.
+    /// Whether it has a network: everything public, nothing of this computer and of private networks.
     #[serde(default)]
     pub network: bool,
+    /// What it may talk to, and nothing else: "pypi.org:443", "*.example.org", "203.0.113.0/24", "@pypi", "@npm", "@crates",
+    /// "@debian", "@github", "none".
+    #[serde(default)]
+    pub allow: Vec<String>,
     /// Run on this computer WITHOUT ISOLATION where no machine can be started. Only where the user has allowed it.
     #[serde(default)]
     pub allow_host_compat: bool,
@@ -133,7 +137,7 @@ impl Machine {
         let Settings { accelerator, mirror } = Settings::from_environment()?;
         let mut spec = WorkspaceSpec::new(self.environment).machine;
         (spec.vm.vcpu_count, spec.vm.mem_mib) = (self.vcpu_count, self.mem_mib);
-        (spec.ttl_seconds, spec.network) = (self.ttl_seconds, self.network);
+        (spec.ttl_seconds, spec.network) = (self.ttl_seconds, call.network(self.network, &self.allow)?);
         spec.allow_host_compat = self.allow_host_compat;
         (spec.accelerator, spec.mirror) = (accelerator, mirror);
         Ok(spec)
@@ -158,7 +162,8 @@ async fn vm_run(call: Call, run: Run) -> Result<RunResult> {
     let mut spec = RunSpec::new(machine.environment, run.command);
     (spec.vm.vcpu_count, spec.vm.mem_mib) = (machine.vcpu_count, machine.mem_mib);
     (spec.timeout_seconds, spec.ttl_seconds) = (run.timeout_seconds, machine.ttl_seconds);
-    (spec.network, spec.allow_host_compat) = (machine.network, machine.allow_host_compat);
+    spec.network = call.network(machine.network, &machine.allow)?;
+    spec.allow_host_compat = machine.allow_host_compat;
     spec.capture_bytes = 0;
     Settings { accelerator: spec.accelerator, mirror: spec.mirror } = Settings::from_environment()?;
     let mut printed = Printed::default();
@@ -236,7 +241,7 @@ async fn vm_status(call: Call, vm: Vm) -> Result<VmStatus> {
 }
 
 async fn vm_network_info(call: Call, vm: Vm) -> Result<VmNetwork> {
-    call.pyro.network_info_vm(&vm.vm_id)
+    call.pyro.network_info_vm(&vm.vm_id).await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

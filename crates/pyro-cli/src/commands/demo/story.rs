@@ -9,6 +9,7 @@ use pyro_host::command::{Command, WORKSPACE_PATH};
 use pyro_host::doctor::DoctorOptions;
 use pyro_host::error::{Context, Error, ErrorKind, Result};
 use pyro_host::execution_mode::ExecutionMode;
+use pyro_host::network::Policy;
 use pyro_host::pyro::Pyro;
 use pyro_host::run::{RunEvent, RunSpec};
 use pyro_host::service::{Readiness, ServiceName, ServiceSpec};
@@ -120,6 +121,11 @@ impl Story {
         self.teller.ends(step, Came::well(line)).await
     }
 
+    /// Everything public, where a network is wanted.
+    fn network(&self) -> Option<Policy> {
+        self.wanted.network.then(Policy::open)
+    }
+
     async fn run(&mut self) -> Result<()> {
         let words = ["sh", "-c", "uname -srm; git --version"];
         let typed = [&["run", ENVIRONMENT, "--"], &words[..]].concat();
@@ -128,7 +134,7 @@ impl Story {
             .begins("run", "Run a command in a machine of its own, and throw the machine away", &typed)
             .await?;
         let mut spec = RunSpec::new(ENVIRONMENT, argv(&words));
-        (spec.network, spec.accelerator) = (self.wanted.network, self.wanted.accel);
+        (spec.network, spec.accelerator) = (self.network(), self.wanted.accel);
         spec.mirror = self.wanted.mirror.clone();
         let (told, heard) = mpsc::channel(1);
         let running = self.pyro.run(&spec, None, Some(told));
@@ -146,7 +152,7 @@ impl Story {
         let title = "Create a workspace, a machine that stays, with a copy of a small project";
         let step = self.teller.begins("create", title, &typed).await?;
         let mut spec = WorkspaceSpec::new(ENVIRONMENT);
-        (spec.machine.network, spec.machine.accelerator) = (self.wanted.network, self.wanted.accel);
+        (spec.machine.network, spec.machine.accelerator) = (self.network(), self.wanted.accel);
         spec.machine.mirror = self.wanted.mirror.clone();
         spec.seed_path = Some(seed.clone());
         let (told, heard) = mpsc::channel(1);

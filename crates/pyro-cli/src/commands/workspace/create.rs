@@ -50,7 +50,7 @@ pub struct Create {
 
 impl Create {
     pub fn execute(self) -> Result<u8, Failure> {
-        let (json, id_only, spec) = (self.json, self.id_only, self.into_spec());
+        let (json, id_only, spec) = (self.json, self.id_only, self.into_spec()?);
         let pyro = Pyro::from_environment()?;
         let environment = &spec.machine.environment;
         output::note(&format!("[workspace-create] phase=start environment={environment}"));
@@ -69,19 +69,21 @@ impl Create {
         Ok(0)
     }
 
-    fn into_spec(self) -> WorkspaceSpec {
+    fn into_spec(self) -> Result<WorkspaceSpec, Error> {
         let machine = self.machine;
+        let network = machine.network()?;
         let vm = machine.vm(DiskSpec::Persistent { size_mib: self.disk_mib });
         let machine = PersistentSpec {
             vm,
             environment: machine.environment,
             ttl_seconds: machine.ttl_seconds,
-            network: machine.network,
+            network,
+            require_isolation: machine.require_isolation,
             allow_host_compat: machine.allow_host_compat,
             accelerator: machine.accel,
             mirror: machine.mirror,
         };
-        WorkspaceSpec { machine, seed_path: self.seed_path }
+        Ok(WorkspaceSpec { machine, seed_path: self.seed_path })
     }
 }
 

@@ -1,8 +1,8 @@
 //! `pyro workspace exec`.
 
-use crate::commands::block_on;
 use crate::commands::printer::{Printer, Show};
 use crate::commands::run::piped_stdin;
+use crate::commands::{block_on, denials};
 use crate::exit::Failure;
 use crate::output::{self, Streams};
 use clap::Args;
@@ -86,6 +86,7 @@ impl Exec {
             return Ok(exit_code(&result));
         }
         printer.printed()?.closing_line(&closing_line(&result));
+        denials::note(&result.network_denials);
         Ok(exit_code(&result))
     }
 }

@@ -8,6 +8,8 @@ mod exec;
 mod export;
 mod list;
 mod logs;
+mod network;
+mod publish;
 mod service;
 mod shell;
 mod start;
@@ -44,6 +46,8 @@ pub enum Workspace {
     Service(service::Service),
     #[command(subcommand)]
     Shell(shell::Shell),
+    Network(network::Network),
+    Publish(publish::Publish),
     Stop(stop::Stop),
     Start(start::Start),
     Delete(delete::Delete),
@@ -63,6 +67,8 @@ impl Workspace {
             Self::Export(export) => export.json,
             Self::Service(service) => service.json(),
             Self::Shell(shell) => shell.json(),
+            Self::Network(network) => network.json,
+            Self::Publish(publish) => publish.json,
             Self::Stop(stop) => stop.json,
             Self::Start(start) => start.json,
             Self::Delete(delete) => delete.json,
@@ -81,6 +87,8 @@ impl Workspace {
             Self::Export(export) => export.execute(),
             Self::Service(service) => service.execute(),
             Self::Shell(shell) => shell.execute(),
+            Self::Network(network) => network.execute(),
+            Self::Publish(publish) => publish.execute(),
             Self::Stop(stop) => stop.execute(),
             Self::Start(start) => start.execute(),
             Self::Delete(delete) => delete.execute(),

@@ -18,7 +18,8 @@ pub fn describe(workspace: &WorkspaceStatus) -> String {
     facts.extend([
         ("environment", workspace.environment.clone()),
         ("machine", machine(workspace)),
-        ("network", if workspace.network_enabled { "yes".into() } else { "no".into() }),
+        ("isolation", isolation(workspace)),
+        ("network", network(workspace)),
         ("files", workspace.workspace_path.to_owned()),
         ("seed", seed(&workspace.workspace_seed)),
         ("disk", disk(workspace)),
@@ -27,6 +28,7 @@ pub fn describe(workspace: &WorkspaceStatus) -> String {
         ("created", format!("{} ago", shown::span_from_now(workspace.created_at))),
         ("expires", format!("in {}", shown::span_from_now(workspace.expires_at))),
     ]);
+    facts.extend(workspace.published.iter().map(|port| ("published", port.to_string())));
     shown::facts(&facts)
 }
 
@@ -54,6 +56,21 @@ fn machine(workspace: &WorkspaceStatus) -> String {
         accelerator_name(workspace.accelerator),
         workspace.execution_mode.name(),
     )
+}
+
+fn isolation(workspace: &WorkspaceStatus) -> String {
+    let Some(isolation) = &workspace.isolation else { return "none".into() };
+    let level = isolation.level.code();
+    let less: Vec<&str> = isolation.lacking().map(|layer| layer.name.code()).collect();
+    if less.is_empty() { level.to_owned() } else { format!("{level}: less in {}", less.join(", ")) }
+}
+
+fn network(workspace: &WorkspaceStatus) -> String {
+    match (workspace.network_enabled, workspace.network_allow.is_empty()) {
+        (false, _) => "none".into(),
+        (true, true) => "everything public".into(),
+        (true, false) => workspace.network_allow.join(", "),
+    }
 }
 
 fn disk(workspace: &WorkspaceStatus) -> String {

@@ -17,6 +17,7 @@ use floor::Floor;
 use memory::IdleClones;
 use ping::RoundTrips;
 use pyro_host::identity;
+use pyro_host::vm::Border;
 use pyro_host::vm::machine::Machine;
 use report::Report;
 use runs::Runs;
@@ -48,7 +49,9 @@ async fn in_one_guest(host: &Host, floor: &Floor<'_>) -> Result<(RoundTrips, Str
     let template = host.template().await?;
     let disk = template.disk(&host.state_dir)?;
     let origin = template.into_origin();
-    let mut machine = Machine::launch(&host.hypervisor, &host.spec, &host.environment, disk, origin).await?;
+    let border = Border::default();
+    let mut machine =
+        Machine::launch(&host.hypervisor, &host.spec, &host.environment, disk, origin, &border).await?;
     let identified = machine.connection().identify(identity::fresh()?);
     machine.ready().await?;
     identified.await?;

@@ -108,6 +108,7 @@ mod tests {
             readiness: None,
             stop_reason: None,
             failure: None,
+            published: Vec::new(),
             log_start: [0, 0],
         }
     }

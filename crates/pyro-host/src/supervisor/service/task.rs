@@ -1,7 +1,7 @@
 //! The life of one service: one task that owns its process in the guest, its logs and its record.
 
 use super::end::{self, Asked};
-use super::{GRACE, KILL_LIMIT, Stop, failure};
+use super::{GRACE, KILL_LIMIT, PublishedPorts, Stop, failure};
 use crate::clock::unix_time;
 use crate::command::{Command, WORKSPACE_PATH};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +27,7 @@ const SIGTERM: i32 = libc::SIGTERM;
 pub(super) struct Task {
     shared: Arc<Shared>,
     spec: ServiceSpec,
+    published: PublishedPorts,
     record: watch::Sender<ServiceRecord>,
     execution: Execution,
     /// Of standard output and standard error.
@@ -58,13 +59,15 @@ impl Task {
     pub(super) fn begin(
         shared: &Arc<Shared>,
         spec: ServiceSpec,
+        published: PublishedPorts,
         stops: mpsc::UnboundedReceiver<Stop>,
         ready: oneshot::Sender<Result<ServiceRecord>>,
     ) -> Result<Self> {
         let services = shared.instance.services();
         let log = |channel| services.log(&spec.name, channel).writer(SERVICE_LOG_BYTES);
         let logs = [log(OutputChannel::Stdout)?, log(OutputChannel::Stderr)?];
-        let record = beginning(&spec, [logs[0].position(), logs[1].position()]);
+        let mut record = beginning(&spec, [logs[0].position(), logs[1].position()]);
+        record.published = published.ports().to_vec();
         let deadline = Instant::now() + spec.ready_timeout()?;
         // Dropped, it ends what was sent: there is no service without a record, and no record of what was never sent.
         let execution = shared.guest()?.exec(exec(&spec))?;
@@ -75,6 +78,7 @@ impl Task {
         Ok(Self {
             shared,
             spec,
+            published,
             record,
             execution,
             logs,
@@ -130,8 +134,14 @@ impl Task {
             Ok(ExecEvent::Started { pid }) => self.runs(pid),
             Ok(ExecEvent::Stdout(bytes)) => self.keep(OutputChannel::Stdout, &bytes),
             Ok(ExecEvent::Stderr(bytes)) => self.keep(OutputChannel::Stderr, &bytes),
-            Ok(ExecEvent::Exited(exited)) => self.ended(&exited),
-            Err(error) => self.broken(error).await,
+            Ok(ExecEvent::Exited(exited)) => {
+                self.published.close().await; // before its end is told: its ports may be wanted again then
+                self.ended(&exited)
+            }
+            Err(error) => {
+                self.published.close().await;
+                self.broken(error).await
+            }
         }
     }
 
@@ -265,6 +275,7 @@ impl Task {
     fn finish(&mut self, change: impl FnOnce(&mut ServiceRecord), error: Option<Error>) -> bool {
         let mut record = self.record.borrow().clone();
         change(&mut record);
+        record.published.clear();
         self.record.send_replace(record.clone());
         self.shared.service_changed(&self.spec.name);
         if let Some(ready) = self.ready.take() {
@@ -335,6 +346,7 @@ fn beginning(spec: &ServiceSpec, log_start: [u64; 2]) -> ServiceRecord {
         stop_reason: None,
         failure: None,
         log_start,
+        published: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn record(name: &str, state: ServiceState) -> ServiceRecord {
         readiness: None,
         stop_reason: None,
         failure: None,
+        published: Vec::new(),
         log_start: [0, 0],
     }
 }

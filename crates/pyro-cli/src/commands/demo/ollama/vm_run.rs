@@ -11,6 +11,7 @@ use pyro_mcp::reply::Reply;
 use pyro_mcp::tool::Tool;
 use serde_json::{Map, Value, json};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -62,7 +63,8 @@ impl Tools {
 
     async fn run(&self, tool: &Tool, arguments: Map<String, Value>, log: &Log) -> Reply {
         let (told, mut heard) = mpsc::channel(1);
-        let call = Call { pyro: self.pyro.clone(), progress: Progress::to(told), may_use_host: false };
+        let call =
+            Call { pyro: self.pyro.clone(), progress: Progress::to(told), permissions: Arc::default() };
         let mut doing = pin!(tool.call(call, arguments));
         let mut last = Instant::now();
         loop {

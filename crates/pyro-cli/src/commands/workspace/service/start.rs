@@ -7,6 +7,7 @@ use crate::output;
 use clap::Args;
 use pyro_host::command::{Command, WORKSPACE_PATH};
 use pyro_host::error::Error;
+use pyro_host::publish::PublishSpec;
 use pyro_host::pyro::Pyro;
 use pyro_host::service::{
     DEFAULT_READY_INTERVAL_MS, DEFAULT_READY_TIMEOUT_SECONDS, Readiness, ServiceName, ServiceSpec,
@@ -52,6 +53,11 @@ pub struct Start {
     /// Milliseconds from one answer of the probe to the next question: 10 to 60000. The first follow sooner, except commands.
     #[arg(long, value_name = "MS", default_value_t = DEFAULT_READY_INTERVAL_MS)]
     ready_interval_ms: u64,
+
+    /// Make a port of the guest reachable at 127.0.0.1 of this host while the service runs; may be repeated. The port of the
+    /// host is the same, or the one before the colon: 0 for any free one.
+    #[arg(long, value_name = "[HOST_PORT:]GUEST_PORT")]
+    publish: Vec<PublishSpec>,
 
     /// Print one JSON object.
     #[arg(long)]
@@ -110,6 +116,7 @@ impl Start {
             readiness: self.readiness.wanted(),
             ready_timeout_seconds: self.ready_timeout_seconds,
             ready_interval_ms: self.ready_interval_ms,
+            publish: self.publish,
             ..ServiceSpec::new(ServiceName::parse(&self.name)?, Command::Argv(self.command))
         };
         // Here already, so that nothing is told of a start that cannot be.

@@ -21,6 +21,7 @@ pub fn describe(service: &ServiceStatus) -> String {
         ("ready when", service.readiness.as_ref().map_or_else(|| "it runs".into(), probe)),
         ("started", ago(service.started_at)),
     ]);
+    facts.extend(service.published.iter().map(|port| ("published", port.to_string())));
     facts.extend(ready_after_ms(service).map(|ms| ("ready after", format!("{ms:.0} ms"))));
     facts.extend(service.ended_at.map(|time| ("ended", ago(time))));
     shown::facts(&facts)
@@ -37,6 +38,9 @@ pub fn closing_line(name: &str, service: &ServiceStatus) -> String {
     }
     if let Some(pid) = service.pid {
         let _ = write!(line, " pid={pid}");
+    }
+    for port in &service.published {
+        let _ = write!(line, " published={port}");
     }
     if let Some(code) = service.exit_code {
         let _ = write!(line, " exit_code={code}");
