@@ -233,7 +233,7 @@ class IsolationLayer(TypedDict):
     name: Literal[
         "user", "privileges", "files", "network", "processes", "ipc", "hostname", "syscalls", "limits"
     ]
-    state: Literal["full", "partial", "missing"]
+    state: Literal["full", "shared", "partial", "missing"]
     by: str
     missing: str | None
 

@@ -5,6 +5,7 @@ use crate::publish::PublishSpec;
 pub use pyro_network::denial::{Denial, DenialKind};
 pub use pyro_network::explain::Explanation;
 pub use pyro_network::policy::Policy;
+use pyro_network::rule::Rule;
 pub use pyro_network::status::{Addresses, ConnectionKind, ConnectionState, NetworkStatus};
 use serde::{Deserialize, Serialize};
 
@@ -69,23 +70,40 @@ impl PolicyChange {
         *self == Self::default()
     }
 
-    /// The rules after the change.
+    /// The rules after the change. Where the last of them is removed nothing is allowed, and not everything: whoever takes
+    /// a permission away means less. A rule beside `none` takes its place.
     ///
     /// # Errors
     /// `invalid_argument` for a rule that is none, `not_found` for one to be removed that is not there.
     pub fn apply(&self, rules: &[String]) -> Result<Policy> {
         let mut rules = if self.reset { Vec::new() } else { rules.to_vec() };
+        let had_rules = !rules.is_empty();
         for unwanted in &self.remove {
-            let Some(at) = rules.iter().position(|rule| rule == unwanted) else {
+            let Some(at) = rules.iter().position(|rule| is_same(rule, unwanted)) else {
                 let message = format!("there is no network rule `{}`", unwanted.escape_debug());
                 return Err(Error::new(ErrorKind::NotFound, message)
                     .with_hint("`pyro workspace network ID` shows the rules as they were given"));
             };
             rules.remove(at);
         }
+        if !self.allow.is_empty() {
+            rules.retain(|rule| rule != NOTHING);
+        }
         rules.extend(self.allow.iter().cloned());
+        if had_rules && rules.is_empty() {
+            rules.push(NOTHING.into());
+        }
         policy(&rules)
     }
+}
+
+/// The rule that allows nothing.
+pub const NOTHING: &str = "none";
+
+/// Whether two rules say the same, however they are written.
+pub fn is_same(one: &str, other: &str) -> bool {
+    one == other
+        || matches!((one.parse::<Rule>(), other.parse::<Rule>()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The policy that rules make.
@@ -108,9 +126,24 @@ pub fn wanted<S: AsRef<str>>(network: bool, allow: &[S]) -> Result<Option<Policy
 }
 
 /// The error of who wants something of a network that is not there.
-pub(crate) fn no_network(noun: &str, id: &str) -> Error {
+pub(crate) fn no_network(noun: &str, id: &str, runs_on_host: bool) -> Error {
+    if runs_on_host {
+        return Error::new(
+            ErrorKind::WrongState,
+            format!("the {noun} `{id}` runs on this host, with its network"),
+        )
+        .with_hint("connect to its services directly: there is no guest between");
+    }
     Error::new(ErrorKind::WrongState, format!("the {noun} `{id}` has no network")).with_hint(
-        "a network is given when a machine is created: `pyro workspace create ENVIRONMENT --network`",
+        "a network is given when a machine is created: with --network, or with `--allow none` for published ports alone",
+    )
+}
+
+/// The error of who takes back what is not published.
+pub(crate) fn not_published(host_port: u16) -> Error {
+    let message = format!("port {host_port} is not published by the workspace itself");
+    Error::new(ErrorKind::NotFound, message).with_hint(
+        "`pyro workspace network ID` shows the published ports; one of a service ends with the service",
     )
 }
 
@@ -132,6 +165,12 @@ mod tests {
         assert_eq!(change(remove).unwrap(), rules(&["pypi.org"]));
         let reset = PolicyChange { reset: true, allow: rules(&["none"]), ..PolicyChange::default() };
         assert_eq!(change(reset).unwrap(), rules(&["none"]));
+        let all = PolicyChange { remove: rules(&["PyPI.org", "@debian"]), ..PolicyChange::default() };
+        assert_eq!(change(all).unwrap(), rules(&[NOTHING]), "who takes all away opens nothing");
+        let one = PolicyChange { allow: rules(&["pypi.org"]), ..PolicyChange::default() };
+        assert_eq!(one.apply(&rules(&[NOTHING])).unwrap().allow(), rules(&["pypi.org"]));
+        let open = PolicyChange { reset: true, ..PolicyChange::default() };
+        assert!(open.apply(&given).unwrap().is_open());
         let unknown = PolicyChange { remove: rules(&["debian"]), ..PolicyChange::default() };
         assert_eq!(change(unknown).unwrap_err().kind(), ErrorKind::NotFound);
         let wrong = PolicyChange { allow: rules(&["https://pypi.org/"]), ..PolicyChange::default() };

@@ -22,8 +22,11 @@ impl FromStr for PublishSpec {
     fn from_str(text: &str) -> Result<Self> {
         let wrong = || {
             let shown: String = text.chars().take(80).collect();
-            Error::invalid(format!("{shown:?} is not a port to publish"))
-                .with_hint("give GUEST_PORT or HOST_PORT:GUEST_PORT, for example 8080, 9000:8080, or 0:8080 for any free port")
+            // The example is in the message: command lines show no hint of a value that cannot be read.
+            Error::invalid(format!("{shown:?} is no port to publish, such as 8080, 9000:8080 or 0:8080"))
+                .with_hint(
+                    "give GUEST_PORT or HOST_PORT:GUEST_PORT; 0 as HOST_PORT stands for any that is free",
+                )
         };
         let port = |text: &str| -> Result<u16> {
             let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -70,7 +73,7 @@ mod tests {
             ["", ":", "80:", ":80", "80:0", "0", "x", "-1", "+80", "65536", "1:2:3", "127.0.0.1:80:80", " 80"]
         {
             let error = read(wrong).unwrap_err();
-            assert!(error.hint().is_some_and(|hint| hint.contains("9000:8080")), "{wrong}");
+            assert!(error.message().contains("9000:8080") && error.hint().is_some(), "{wrong}");
         }
     }
 }

@@ -3,8 +3,9 @@
 use crate::printed::Printed;
 use crate::progress::Progress;
 use pyro_host::error::{Error, ErrorKind, Result};
-use pyro_host::network::{self, Policy};
+use pyro_host::network::{self, NOTHING, Policy, is_same};
 use pyro_host::output::OutputChannel;
+use pyro_host::publish::PublishSpec;
 use pyro_host::pyro::Pyro;
 use std::future::Future;
 use std::pin::pin;
@@ -30,6 +31,8 @@ pub struct Permissions {
     /// The rules that a model may give to the network of a guest, as the user gave them. Without any, it may name everything
     /// public, and nothing of this computer and of private networks.
     pub network: Vec<String>,
+    /// Whether models may choose the ports of this computer that a guest's are published at, and not only the guest's.
+    pub publish: bool,
 }
 
 impl Call {
@@ -57,9 +60,27 @@ impl Call {
         if policy.is_open() {
             return network::policy(permitted).map(Some);
         }
-        match policy.allow().iter().find(|rule| !permitted.contains(rule)) {
+        let is_permitted = |rule: &str| rule == NOTHING || permitted.iter().any(|other| is_same(rule, other));
+        match policy.allow().iter().find(|rule| !is_permitted(rule)) {
             None => Ok(Some(policy)),
             Some(rule) => Err(not_for_models(&format!("`{rule}` is not among {}", permitted.join(", ")))),
+        }
+    }
+
+    /// The ports that a model wants to be published. Whoever listens at a port that programs of this computer know gets what
+    /// was meant for somebody else: which it is, is the user's to say.
+    pub(crate) fn publish(&self, ports: &[String]) -> Result<Vec<PublishSpec>> {
+        let ports = ports.iter().map(|port| port.parse()).collect::<Result<Vec<PublishSpec>>>()?;
+        match ports.iter().find(|port| port.host_port != 0 && !self.permissions.publish) {
+            None => Ok(ports),
+            Some(port) => {
+                let message =
+                    format!("port {} of this computer is not for the model to choose", port.host_port);
+                Err(Error::new(ErrorKind::Unsupported, message).with_hint(format!(
+                    "give \"0:{}\" for any free one; the user's `pyro mcp serve --allow-publish` would allow it",
+                    port.guest_port
+                )))
+            }
         }
     }
 

@@ -72,17 +72,31 @@ const SAID: &[(&str, &str)] = &[
     ("--ttl-seconds", "ttl_seconds"),
     ("--allow-host-compat", "allow_host_compat"),
     ("--network", "network"),
-    ("--allow ", "allow "),
+    ("allow it with `--allow ", "if it is public, make a machine with it in `allow`: `"),
+    ("--allow ", "allow: "),
     ("--publish", "publish"),
     ("--require-isolation full", "the user's --require-isolation full"),
 ];
 
 /// What to do next.
 pub fn hint_for_model(error: &Error) -> String {
-    let Some(hint) = error.hint() else { return usual_hint(error.kind()).to_owned() };
+    error.hint().map_or_else(|| usual_hint(error.kind()).to_owned(), for_model)
+}
+
+/// Words of the façade for a model: tools and arguments instead of commands and flags. What the user alone may type stays.
+pub fn for_model(hint: &str) -> String {
+    const KEPT: &str = "\u{1}";
+    let hint: Vec<String> = hint
+        .split('`')
+        .map(|part| match part.starts_with("pyro mcp serve") {
+            true => part.replace("--", KEPT),
+            false => part.to_owned(),
+        })
+        .collect();
+    let hint = hint.join("`");
     let mut longest_first = SAID.to_vec();
     longest_first.sort_by_key(|(said, _)| Reverse(said.len()));
-    longest_first.iter().fold(hint.to_owned(), |hint, (said, meant)| hint.replace(said, meant))
+    longest_first.iter().fold(hint, |hint, (said, meant)| hint.replace(said, meant)).replace(KEPT, "--")
 }
 
 /// What to do next where the failure itself does not say.

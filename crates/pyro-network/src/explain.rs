@@ -4,7 +4,6 @@ use crate::denial::DenialKind;
 use crate::guard::lookup::Outcome;
 use crate::guard::{Access, Guard};
 use crate::host_name::HostName;
-use crate::own_addresses::is_own;
 use crate::policy::Verdict;
 use hickory_proto::op::{Query, ResponseCode};
 use hickory_proto::rr::{Name, Record, RecordType};
@@ -115,7 +114,8 @@ fn judge_named(guard: &Guard, name: &HostName, address: IpAddr, port: Option<u16
         };
     }
     let names = std::slice::from_ref(name);
-    let verdict = guard.in_force().judge_address(DenialKind::Tcp, address, port, is_own(address), names);
+    let verdict =
+        guard.in_force().judge_address(DenialKind::Tcp, address, port, guard.is_own(address), names);
     let mut step = shown(address, port, &verdict);
     if verdict.access == Access::IfNamed {
         step.hint = format!("TLS has to name {name} as its server, and HTTP as its host");

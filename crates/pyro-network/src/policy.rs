@@ -1,4 +1,5 @@
 //! Who a guest may talk to, as a pure decision: it knows no clock, no sockets and no names but those that it is told.
+//! (What a rule names that is not public is another question: [`Policy::names_special`] asks the kernel.)
 //!
 //! In this order:
 //!
@@ -16,6 +17,7 @@ pub use verdict::{Access, Verdict};
 
 use crate::denial::DenialKind;
 use crate::host_name::HostName;
+use crate::own_addresses::is_own;
 use crate::plan::is_gateway;
 use crate::rule::{Rule, RuleError, Target};
 use crate::special::{LOOPBACK, MAPPED, UNSPECIFIED, only, special, special_network};
@@ -78,7 +80,7 @@ impl Policy {
             policy.add(given.as_ref(), rule);
         }
         if seen.len() > 1 && seen.iter().any(|rule| *rule.target() == Target::Nothing) {
-            let hint = "leave `none` out, or say `none` alone to allow nothing";
+            let hint = "say `none` alone, or leave it out";
             return Err(RuleError::new("`none` stands beside rules that allow something", hint));
         }
         Ok(policy)
@@ -105,14 +107,25 @@ impl Policy {
         &self.allow
     }
 
-    /// The first rule, as given, that names something that is not public: an address or a network that is special, or
-    /// the host's loopback.
+    /// The first rule, as given, that names something that is not public: an address or a network that is special, the
+    /// host's loopback, or an address that is the host's own at this moment (or of which that cannot be told).
     pub fn names_special(&self) -> Option<&str> {
         self.find(|rule| match rule.target() {
             Target::HostLoopback => true,
-            Target::Network(network) => special_network(*network).is_some(),
+            Target::Network(network) => {
+                special_network(*network).is_some() || (is_one_address(network) && is_own(network.addr()))
+            }
             _ => false,
         })
+    }
+
+    /// Whether two rules say the same, however they are written: `PyPI.org` is `pypi.org`. What is no rule is the same
+    /// as itself only.
+    pub fn rules_equal(one: &str, other: &str) -> bool {
+        match (one.parse::<Rule>(), other.parse::<Rule>()) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => one == other,
+        }
     }
 
     /// Whether a name may be looked up: if it is allowed on any port.
@@ -263,6 +276,10 @@ fn closed_range(address: IpAddr, own: bool) -> Option<(IpNet, &'static str)> {
         _ if own => Some((only(address), "the host's own address")),
         _ => special,
     }
+}
+
+fn is_one_address(network: &IpNet) -> bool {
+    network.prefix_len() == network.max_prefix_len()
 }
 
 fn names_range(rule: &Rule, range: IpNet, address: IpAddr) -> bool {

@@ -3,7 +3,8 @@
 use super::shared::Shared;
 use super::wire;
 use crate::error::{Error, ErrorKind, Result};
-use crate::network::{NetworkInfo, PolicyChange, no_network};
+use crate::execution_mode::ExecutionMode;
+use crate::network::{self, NetworkInfo, PolicyChange, no_network};
 use crate::publish::PublishSpec;
 use pyro_network::denial::Denial;
 use pyro_network::gateway::{Gateway, PublishError};
@@ -59,16 +60,14 @@ pub(super) async fn publish(shared: &Shared, spec: PublishSpec) -> Result<Value>
 /// Takes a published port back.
 pub(super) async fn unpublish(shared: &Shared, host_port: u16) -> Result<Value> {
     let found = shared.record().published.iter().position(|spec| spec.host_port == host_port);
-    let Some(at) = found else {
-        let message = format!("port {host_port} is not published by the workspace itself");
-        return Err(Error::new(ErrorKind::NotFound, message).with_hint(
-            "`pyro workspace network ID` shows the published ports; one of a service ends with the service",
-        ));
-    };
+    let at = found.ok_or_else(|| network::not_published(host_port))?;
     let spec = {
         let mut record = shared.record();
         let spec = record.published.remove(at);
-        shared.instance.write_record(&record)?;
+        if let Err(error) = shared.instance.write_record(&record) {
+            record.published.insert(at, spec); // it stays open, and can be taken back later
+            return Err(error);
+        }
         spec
     };
     close(shared, spec).await;
@@ -80,8 +79,8 @@ pub(super) async fn publish_again(shared: &Shared) -> Option<String> {
     let wanted = shared.record().published.clone();
     let mut trouble = Vec::new();
     for spec in wanted {
+        // It stays in the record: at the next start its port may be free.
         if let Err(error) = open(shared, spec).await {
-            shared.record().published.retain(|other| *other != spec);
             trouble.push(error.chain().join(": "));
         }
     }
@@ -112,19 +111,33 @@ fn published(gateway: &Gateway) -> Vec<PublishSpec> {
 }
 
 fn not_published(spec: PublishSpec, error: PublishError) -> Error {
-    let kind = match &error {
-        PublishError::InUse(_) | PublishError::AlreadyPublished(_) => ErrorKind::AlreadyExists,
-        PublishError::TooMany => ErrorKind::LimitReached,
-        _ => ErrorKind::Io,
+    let (kind, hint) = match &error {
+        PublishError::InUse(_) | PublishError::AlreadyPublished(_) => {
+            (ErrorKind::AlreadyExists, "take another port of the host, or 0 for any free one: 0:GUEST_PORT")
+        }
+        PublishError::NotPermitted(_) => {
+            (ErrorKind::Io, "take a port of the host above 1023, or 0 for any free one")
+        }
+        PublishError::NoGuestPort => {
+            (ErrorKind::InvalidArgument, "name the port that the service listens on")
+        }
+        PublishError::TooMany => (
+            ErrorKind::LimitReached,
+            "take one back, or stop a service that has some: `pyro workspace network ID`",
+        ),
+        PublishError::Ended => (ErrorKind::WrongState, "stop the workspace and start it again"),
+        PublishError::Failed(..) => (ErrorKind::Io, "take another port of the host, or 0 for any free one"),
     };
     Error::new(kind, format!("could not publish port {} of the guest", spec.guest_port))
         .with_source(error)
-        .with_hint("take another port of the host, or 0 for any free one: 0:GUEST_PORT")
+        .with_hint(hint)
 }
 
 fn gateway(shared: &Shared) -> Result<&Arc<Gateway>> {
     shared.guest_now()?;
-    shared.gateway().ok_or_else(|| no_network(shared.instance.kind.noun(), shared.instance.id.as_str()))
+    let is_on_host = shared.record().execution_mode == ExecutionMode::HostCompat;
+    let (noun, id) = (shared.instance.kind.noun(), shared.instance.id.as_str());
+    shared.gateway().ok_or_else(|| no_network(noun, id, is_on_host))
 }
 
 impl Shared {

@@ -62,9 +62,9 @@ impl Workspaces {
     /// Takes a published port back.
     ///
     /// # Errors
-    /// `not_found` for the workspace or the port, `wrong_state` when it is not started.
+    /// `not_found` for the workspace or the port, `wrong_state` while it is being started or stopped.
     pub async fn unpublish(&self, id: &str, host_port: u16) -> Result<PublishedPort> {
-        let port = self.ask(id, Operation::Unpublish(host_port)).await?;
+        let port = self.control.unpublish(id, host_port).await?;
         Ok(PublishedPort { workspace_id: id.to_owned(), port })
     }
 }

@@ -73,7 +73,7 @@ struct Start {
     /// Milliseconds between two looks.
     #[serde(default = "ready_interval_ms")]
     ready_interval_ms: u64,
-    /// Ports to be reachable at 127.0.0.1 of this computer: "8080", or "0:8080" for any free one.
+    /// Ports to be reachable at 127.0.0.1 of this computer: "0:8080", at a free port that `published` names.
     #[serde(default)]
     publish: Vec<String>,
 }
@@ -89,7 +89,7 @@ fn ready_interval_ms() -> u64 {
 async fn service_start(call: Call, start: Start) -> Result<ServiceStatus> {
     let spec = ServiceSpec {
         cwd: start.cwd,
-        publish: start.publish.iter().map(|port| port.parse()).collect::<Result<_>>()?,
+        publish: call.publish(&start.publish)?,
         readiness: start.readiness,
         ready_timeout_seconds: start.ready_timeout_seconds,
         ready_interval_ms: start.ready_interval_ms,

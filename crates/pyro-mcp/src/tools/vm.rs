@@ -1,11 +1,13 @@
 //! Machines: for one command, or made, started, looked at, used once and deleted step by step.
 
 use crate::call::{Call, listening};
+use crate::failure::for_model;
 use crate::printed::{Printed, Shown};
 use crate::tool::{Effect, Told, Tool};
 use pyro_host::command::Command;
 use pyro_host::error::Result;
 use pyro_host::limits::{DEFAULT_TIMEOUT_SECONDS, DEFAULT_TTL_SECONDS};
+use pyro_host::network::Denial;
 use pyro_host::pyro::Reaped;
 use pyro_host::run::{RunEvent, RunResult, RunSpec};
 use pyro_host::settings::Settings;
@@ -87,6 +89,11 @@ const REAP: Told = Told {
     effect: Effect::ChangesOnce,
     description: "Remove machines and workspaces whose time to live (ttl_seconds) is over. They end by themselves too.",
 };
+
+/// What was refused, with hints that speak of tools.
+pub(super) fn denials_for_model(denials: Vec<Denial>) -> Vec<Denial> {
+    denials.into_iter().map(|denial| Denial { hint: for_model(&denial.hint), ..denial }).collect()
+}
 
 /// The machine that is wanted, as every tool that makes one has it.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -176,7 +183,8 @@ async fn vm_run(call: Call, run: Run) -> Result<RunResult> {
     };
     let result = listening(running, told, take).await?;
     let Shown { stdout, stderr, truncated } = printed.show(REST);
-    Ok(RunResult { stdout, stderr, truncated, ..result })
+    let network_denials = denials_for_model(result.network_denials);
+    Ok(RunResult { stdout, stderr, truncated, network_denials, ..result })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -225,7 +233,8 @@ async fn vm_exec(call: Call, exec: Exec) -> Result<VmExecResult> {
     let take = |(channel, bytes): (_, Vec<u8>)| call.take(&mut printed, channel, &bytes);
     let result = listening(running, told, take).await?;
     let Shown { stdout, stderr, truncated } = printed.show(REST);
-    Ok(VmExecResult { stdout, stderr, truncated, ..result })
+    let network_denials = denials_for_model(result.network_denials);
+    Ok(VmExecResult { stdout, stderr, truncated, network_denials, ..result })
 }
 
 async fn vm_stop(call: Call, vm: Vm) -> Result<VmStatus> {
@@ -241,7 +250,9 @@ async fn vm_status(call: Call, vm: Vm) -> Result<VmStatus> {
 }
 
 async fn vm_network_info(call: Call, vm: Vm) -> Result<VmNetwork> {
-    call.pyro.network_info_vm(&vm.vm_id).await
+    let mut network = call.pyro.network_info_vm(&vm.vm_id).await?;
+    network.network.denials = denials_for_model(network.network.denials);
+    Ok(network)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -1,6 +1,6 @@
 //! Workspaces: machines that stay, with files to work on.
 
-use super::vm::{Machine, timeout_seconds};
+use super::vm::{Machine, denials_for_model, timeout_seconds};
 use crate::call::{Call, listening};
 use crate::cut::{LIMIT, cut, cut_all, cut_list};
 use crate::printed::{Piece, Printed, Shown};
@@ -161,7 +161,8 @@ async fn workspace_exec(call: Call, exec: Exec) -> Result<ExecResult> {
     let take = |(channel, bytes): (_, Vec<u8>)| call.take(&mut printed, channel, &bytes);
     let result = listening(running, told, take).await?;
     let Shown { stdout, stderr, truncated } = printed.show(&rest_of(result.sequence));
-    Ok(ExecResult { stdout, stderr, truncated, ..result })
+    let network_denials = denials_for_model(result.network_denials);
+    Ok(ExecResult { stdout, stderr, truncated, network_denials, ..result })
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

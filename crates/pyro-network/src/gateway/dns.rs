@@ -7,7 +7,9 @@ use super::flow::Origin;
 use super::link::{Datagram, Segment};
 use super::shared::count;
 use super::tcp;
+use crate::denial::DenialKind;
 use crate::guard::Transport;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::spawn_local;
@@ -38,6 +40,10 @@ pub(super) fn ask(engine: &Rc<Engine>, query: &Datagram<'_>) {
     if query.payload.len() > MAX_QUERY {
         return engine.dropped();
     }
+    // The guard may have to ask somebody.
+    let Some(descriptor) = engine.descriptor(DenialKind::Dns, query.to.ip(), Some(query.to.port())) else {
+        return engine.dropped();
+    };
     count(&engine.shared.tally.dns_queries);
     let (engine, message) = (engine.clone(), query.payload.to_vec());
     let (server, port) = (query.to, query.port);
@@ -45,13 +51,17 @@ pub(super) fn ask(engine: &Rc<Engine>, query: &Datagram<'_>) {
         if let Some(answer) = engine.guard().answer_dns(&message, Transport::Udp).await {
             datagram(&mut engine.wire.borrow_mut().outbox, server, port, &answer);
         }
-        drop(place);
+        drop((descriptor, place));
     });
 }
 
 /// Takes a request for a connection.
 pub(super) fn open(engine: &Rc<Engine>, segment: &Segment<'_>) {
-    let Some(place) = engine.dns_connections.take() else { return tcp::refuse(engine, segment.packet) };
+    let Some(place) = engine.dns_connections.take() else {
+        engine.over_limit(DenialKind::Dns, segment.to, MAX_CONNECTIONS, "connections for DNS");
+        return tcp::refuse(engine, segment.packet);
+    };
+    let server = segment.to;
     let mut driver = tcp::add(engine, segment, Origin::Service);
     if !tcp::accept(&driver, segment.to, segment.packet, BUFFER_BYTES) {
         return;
@@ -61,7 +71,7 @@ pub(super) fn open(engine: &Rc<Engine>, segment: &Segment<'_>) {
         if driver.connected().await {
             driver.give_up_after(None);
             driver.flow().listed.set_state(crate::status::ConnectionState::Open);
-            serve(&mut driver).await;
+            serve(&mut driver, server).await;
             driver.give_up_after(Some(ANSWER_LIMIT));
             driver.close().await;
         }
@@ -71,11 +81,15 @@ pub(super) fn open(engine: &Rc<Engine>, segment: &Segment<'_>) {
 
 /// Answers queries, each with its length before it ([RFC 1035,
 /// 4.2.2](https://www.rfc-editor.org/rfc/rfc1035#section-4.2.2)), one after the other.
-async fn serve(driver: &mut Driver) {
+async fn serve(driver: &mut Driver, server: SocketAddr) {
     while let Ok(Some(query)) = timeout(IDLE_LIMIT, message(driver)).await {
         let engine = driver.engine.clone();
+        let Some(descriptor) = engine.descriptor(DenialKind::Dns, server.ip(), Some(server.port())) else {
+            return;
+        };
         count(&engine.shared.tally.dns_queries);
         let Some(answer) = engine.guard().answer_dns(&query, Transport::Tcp).await else { return };
+        drop(descriptor);
         let Ok(length) = u16::try_from(answer.len()) else { return };
         let mut bytes = length.to_be_bytes().to_vec();
         bytes.extend_from_slice(&answer);

@@ -32,13 +32,15 @@ pub(super) struct Driver {
     armed: Option<Instant>,
     /// When the connection is reset.
     give_up: Option<Instant>,
+    /// When whoever has the driver wants to be woken.
+    look_again: Option<Instant>,
 }
 
 impl Driver {
     pub(super) fn new(engine: Rc<Engine>, key: FlowKey, flow: SharedFlow) -> Self {
         let number = flow.borrow().listed.number();
         let timer = Box::pin(sleep_until(Instant::now()));
-        Self { engine, flow, key, number, timer, armed: None, give_up: None }
+        Self { engine, flow, key, number, timer, armed: None, give_up: None, look_again: None }
     }
 
     pub(super) fn flow(&self) -> RefMut<'_, Flow> {
@@ -53,6 +55,11 @@ impl Driver {
     /// Resets the connection after so long; None: never.
     pub(super) fn give_up_after(&mut self, limit: Option<Duration>) {
         self.give_up = limit.map(|limit| Instant::now() + limit);
+    }
+
+    /// Wakes the task at a time; None: there is nothing to look at then.
+    pub(super) fn look_again_at(&mut self, time: Option<Instant>) {
+        self.look_again = time;
     }
 
     /// Sends what is to be sent, and arranges for the task to be woken when there is more to do. Gives what became of
@@ -73,7 +80,7 @@ impl Driver {
             next = None;
         }
         drop(wire);
-        self.arm([next, self.give_up].into_iter().flatten().min(), context);
+        self.arm([next, self.give_up, self.look_again].into_iter().flatten().min(), context);
         state
     }
 

@@ -3,12 +3,14 @@
 use super::link::Segment;
 use super::shared::Listed;
 use super::wire::{Endpoint, Wire};
+use crate::host_name::HostName;
 use crate::plan;
 use smoltcp::socket::tcp;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 /// As many connections at a time.
@@ -19,7 +21,8 @@ pub(super) const MAX_FLOWS: usize = 4096;
 /// A larger one is only given while there are few, so of 4096 connections at most 32 have 256 KiB, at most 256 have
 /// 64 KiB or more, at most 1024 have 16 KiB or more. The worst case is (32 * 256 + 224 * 64 + 768 * 16 + 3072 * 8)
 /// KiB, twice: 116 MiB, besides about 2 KiB for each connection. Under an allowlist of names, [`MAX_SAID`] for each
-/// comes to that, 16 MiB, and what inspectors hold back, 64 MiB (`tcp.rs`).
+/// comes to that, 16 MiB, and what inspectors hold back, 64 MiB (`tcp.rs`); also the names that each is judged by, at
+/// most 16 of 253 bytes, which are 4 KiB for each.
 pub(super) fn buffer_bytes(flows: usize) -> usize {
     match flows {
         0..32 => 256 * 1024,
@@ -47,8 +50,14 @@ pub(super) enum Origin {
     Service,
     /// From a published port of the host.
     Published(u16),
-    /// To a destination that the guard allowed; with what the guest said first, where that decided.
-    Outside(SocketAddr, Option<Said>),
+    /// To a destination that the guard allowed.
+    Outside {
+        to: SocketAddr,
+        /// What the guest said first, where that decided.
+        said: Option<Said>,
+        /// The names by which the destination was allowed when it began. They count as long as it lasts.
+        known: Arc<[HostName]>,
+    },
 }
 
 /// The beginning of what the guest said.

@@ -1,7 +1,7 @@
 //! Frames in and out of a byte stream: each is preceded by its length, 4 bytes, big-endian.
 //!
 //! That is how QEMU's `-netdev stream` sends Ethernet frames over a stream. Nothing here reads or writes a socket:
-//! that is `device.rs`. Many frames are taken with one read and given with one write.
+//! that is `thread.rs`. Many frames are taken with one read and given with one write.
 
 use super::shared::{Shared, count};
 use crate::plan;

@@ -10,7 +10,7 @@
 //! tcp        a connection is asked for: may it, is anybody there
 //! driver     keeps one connection with the guest going        relay, dns, publish use it
 //! relay      bytes between guest and outside
-//! udp, ping, dns, publish
+//! udp, ping, dns, publish; descriptors: how many sockets of the host they may have
 //! thread     the loop; shared: what callers see
 //! ```
 //!
@@ -21,11 +21,12 @@
 //! guard was asked about, and the gateway's own address leads to the host's loopback only where a rule says so.
 //!
 //! Memory is bounded whatever the guest does: about 1.5 MiB of frames to the guest, 320 KiB of frames from it, 116
-//! MiB of TCP and under an allowlist of names up to 80 MiB more (`flow.rs` has the arithmetic), 1024 UDP sockets and
-//! 64 pings without buffers that outlast a packet. Each connection costs a descriptor: with the usual limit of 1024,
-//! the thousandth is refused.
+//! MiB of TCP and under an allowlist of names up to 96 MiB more (`flow.rs` has the arithmetic), 1024 UDP sockets and
+//! 64 pings without buffers that outlast a packet. Each connection costs a descriptor, of which a guest gets a share
+//! only (`descriptors.rs`): with the usual limit of 1024, somewhat less than 500.
 
 mod answer;
+mod descriptors;
 mod dns;
 mod driver;
 mod engine;
@@ -54,7 +55,7 @@ use shared::Shared;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use thread::Order;
+use thread::{Beginning, Order};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// As many orders wait for the thread.
@@ -74,15 +75,14 @@ impl Gateway {
     /// work as soon as it can; this does not wait for it.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When no event loop or no thread can be made, as without descriptors.
     pub fn start(device: UnixStream, guard: Arc<Guard>) -> io::Result<Self> {
-        device.set_nonblocking(true)?;
         let shared = Shared::new(guard);
         let (orders, orders_from) = mpsc::channel(MAX_ORDERS);
         let (alive, ended) = watch::channel(());
-        let theirs = shared.clone();
+        let beginning = Beginning::new(device, shared.clone())?;
         std::thread::Builder::new().name("pyro-network".into()).spawn(move || {
-            thread::run(device, theirs, orders_from);
+            thread::run(beginning, orders_from);
             drop(alive);
         })?;
         Ok(Self { shared, orders, ended })
@@ -122,6 +122,12 @@ impl Gateway {
         let (reply, answer) = oneshot::channel();
         let sent = self.orders.send(Order::Unpublish { host_port, reply }).await;
         sent.is_ok() && answer.await.unwrap_or(false)
+    }
+
+    /// Whether the network has ended, for whatever reason: the guest is connected with nothing any more. What
+    /// [`Gateway::status`] gives is then how things were.
+    pub fn is_ended(&self) -> bool {
+        self.ended.has_changed().is_err()
     }
 
     /// Waits until the device has hung up, or has sent what no device sends.

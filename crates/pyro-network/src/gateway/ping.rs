@@ -61,19 +61,30 @@ pub(super) fn take(engine: &Rc<Engine>, echo: &Echo<'_>) {
     if engine.guard().check(DenialKind::Icmp, echo.to, None) != Access::Allowed {
         return engine.unreachable(echo.packet, Unreachable::Prohibited);
     }
-    let Some(place) = engine.pings.take() else { return engine.dropped() };
+    let Some(place) = engine.pings.take() else {
+        let hint = format!("at most {MAX_PINGS} pings wait for their answer at a time: wait for some first");
+        engine.too_many(DenialKind::Icmp, echo.to, None, hint);
+        return engine.dropped();
+    };
+    let Some(descriptor) = engine.descriptor(DenialKind::Icmp, echo.to, None) else {
+        return engine.dropped();
+    };
     let Ok(socket) = PingSocket::open(echo.to.is_ipv4()) else {
         return engine.unreachable(echo.packet, Unreachable::Prohibited);
     };
     let (engine, packet) = (engine.clone(), echo.packet.to_vec());
     let (to, ident, seq_no, data) = (echo.to, echo.ident, echo.seq_no, echo.data.to_vec());
     spawn_local(async move {
+        // Asked again, since an address may have become the host's own.
+        if engine.guard().check(DenialKind::Icmp, to, None) != Access::Allowed {
+            return engine.unreachable(&packet, Unreachable::Prohibited);
+        }
         match timeout(ANSWER_LIMIT, socket.ping(to, seq_no, &data)).await {
             Ok(Ok(back)) => answer::echo(&mut engine.wire.borrow_mut().outbox, to, ident, seq_no, &back),
             Ok(Err(error)) => engine.unreachable(&packet, reason(&error)),
             Err(_) => (), // as if it had been lost on its way, which it may have been
         }
-        drop(place);
+        drop((descriptor, place));
     });
 }
 

@@ -2,11 +2,12 @@
 
 use super::driver::Driver;
 use super::engine::Engine;
-use super::flow::{Flow, Origin, buffer_bytes};
+use super::flow::{Flow, MAX_FLOWS, Origin, buffer_bytes};
 use super::relay::relay;
 use super::shared::{Connection, count};
 use super::wire::Endpoint;
 use super::{answer, host_socket};
+use crate::denial::DenialKind;
 use crate::plan;
 use crate::status::ConnectionKind;
 use std::io::{self, ErrorKind};
@@ -14,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::spawn_local;
+use tokio::task::{AbortHandle, spawn_local};
 
 /// As many ports at a time.
 const MAX_PUBLISHED: usize = 64;
@@ -66,6 +67,13 @@ pub enum PublishError {
     Failed(u16, String),
 }
 
+/// One that is listened on.
+pub(super) struct Listening {
+    task: AbortHandle,
+    /// Never used again, as the port may be.
+    number: u64,
+}
+
 /// Listens on a port of the host, or any.
 pub(super) fn publish(
     engine: &Rc<Engine>,
@@ -83,15 +91,18 @@ pub(super) fn publish(
     }
     let (listener, host_port) = listen(host_port).map_err(|error| failure(host_port, &error))?;
     engine.shared.publish(host_port, guest_port);
-    let task = spawn_local(accept(engine.clone(), listener, host_port, guest_port));
-    engine.listeners.borrow_mut().insert(host_port, task.abort_handle());
-    Ok(Published { host_port, guest_port })
+    let published = Published { host_port, guest_port };
+    let number = engine.next_listener.get();
+    engine.next_listener.set(number + 1);
+    let task = spawn_local(accept(engine.clone(), listener, published, number)).abort_handle();
+    engine.listeners.borrow_mut().insert(host_port, Listening { task, number });
+    Ok(published)
 }
 
 /// Ends that, and the connections that came by it. False if it was not published.
 pub(super) fn unpublish(engine: &Engine, host_port: u16) -> bool {
     let Some(listener) = engine.listeners.borrow_mut().remove(&host_port) else { return false };
-    listener.abort();
+    listener.task.abort();
     engine.shared.unpublish(host_port);
     for flow in engine.flows.borrow().all() {
         let mut flow = flow.borrow_mut();
@@ -117,19 +128,31 @@ fn failure(host_port: u16, error: &io::Error) -> PublishError {
     }
 }
 
-async fn accept(engine: Rc<Engine>, listener: TcpListener, host_port: u16, guest_port: u16) {
+async fn accept(engine: Rc<Engine>, listener: TcpListener, published: Published, number: u64) {
     loop {
         match listener.accept().await {
             Ok((host, client)) => {
-                spawn_local(serve(engine.clone(), host, client, Published { host_port, guest_port }));
+                spawn_local(serve(engine.clone(), host, client, published, number));
             }
             Err(_) => tokio::time::sleep(ACCEPT_AGAIN).await,
         }
     }
 }
 
-async fn serve(engine: Rc<Engine>, host: TcpStream, client: SocketAddr, published: Published) {
-    if host_socket::prepare(&host).is_ok() {
+/// `number` is that of the listener by which the client came. One that came just before the end of it is not served:
+/// what ends the connections of a port cannot know of it.
+async fn serve(engine: Rc<Engine>, host: TcpStream, client: SocketAddr, published: Published, number: u64) {
+    let is_listening = engine
+        .listeners
+        .borrow()
+        .get(&published.host_port)
+        .is_some_and(|listening| listening.number == number);
+    let descriptor = if is_listening {
+        engine.descriptor(DenialKind::Tcp, Ipv4Addr::LOCALHOST.into(), Some(published.host_port))
+    } else {
+        None
+    };
+    if descriptor.is_some() && host_socket::prepare(&host).is_ok() {
         let ways = [(IpAddr::V4(plan::GUEST_V4), LIMIT_V4), (IpAddr::V6(plan::GUEST_V6), LIMIT_V6)];
         for (guest, limit) in ways {
             let Some(mut driver) = connect(&engine, guest, client, published) else { break };
@@ -149,10 +172,12 @@ async fn serve(engine: Rc<Engine>, host: TcpStream, client: SocketAddr, publishe
 
 /// A connection to the guest, on its way. None if there are too many.
 fn connect(engine: &Rc<Engine>, guest: IpAddr, client: SocketAddr, published: Published) -> Option<Driver> {
-    let mut flows = engine.flows.borrow_mut();
-    if !flows.has_room() {
+    if !engine.flows.borrow().has_room() {
+        let at = (Ipv4Addr::LOCALHOST, published.host_port).into();
+        engine.over_limit(DenialKind::Tcp, at, MAX_FLOWS, "connections");
         return None;
     }
+    let mut flows = engine.flows.borrow_mut();
     let key = flows.ephemeral(published.guest_port, answer::gateway_for(guest))?;
     let size = buffer_bytes(flows.len());
     let to = SocketAddr::new(guest, published.guest_port);
@@ -163,4 +188,38 @@ fn connect(engine: &Rc<Engine>, guest: IpAddr, client: SocketAddr, published: Pu
     flow.endpoint = Some(endpoint);
     let flow = flows.add(key, flow);
     Some(Driver::new(engine.clone(), key, flow))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::descriptors::Descriptors;
+    use super::super::shared::Shared;
+    use super::*;
+    use crate::guard::Guard;
+    use crate::policy::Policy;
+
+    #[tokio::test]
+    async fn a_client_of_a_listener_that_has_ended_is_not_served() {
+        let engine = Engine::new(Shared::new(Guard::new(Policy::open())), 0, Descriptors::reserve());
+        let tasks = tokio::task::LocalSet::new();
+        tasks
+            .run_until(async {
+                let first = publish(&engine, 0, 80).unwrap();
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                let (host, from) = listener.accept().await.unwrap();
+                assert!(unpublish(&engine, first.host_port));
+                // Until the first one is closed. The port may be the same, the listener is another.
+                for _ in 0..8 {
+                    tokio::task::yield_now().await;
+                }
+                publish(&engine, first.host_port, 80).unwrap();
+                serve(engine.clone(), host, from, first, 0).await;
+                client.readable().await.unwrap();
+                let error = client.try_read(&mut [0]).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+            })
+            .await;
+        assert_eq!(engine.flows.borrow().len(), 0);
+    }
 }

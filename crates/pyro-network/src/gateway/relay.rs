@@ -17,12 +17,17 @@ use std::io::{Error, ErrorKind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// As much is given to the inspector at once.
 const INSPECTED_BYTES: usize = 16 * 1024;
 
 /// As long a guest may take to hear that it was refused.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(10);
+
+/// As long something may be held back because it is not known what it is going to be. Nobody else would end that: the
+/// server waits for what the guest has said, and the guest for an answer.
+const HELD_LIMIT: Duration = Duration::from_secs(10);
 
 /// See the module.
 struct Relay {
@@ -44,9 +49,26 @@ struct Relay {
 
 /// Listening to what the guest says.
 pub(super) struct Inspection {
-    pub(super) inspector: Inspector,
+    inspector: Inspector,
+    /// Until when it may hold back what it holds back.
+    held_until: Option<Instant>,
     /// Given back with the end of it.
-    pub(super) _place: Place,
+    _place: Place,
+}
+
+impl Inspection {
+    pub(super) fn new(inspector: Inspector, place: Place) -> Self {
+        Self { inspector, held_until: None, _place: place }
+    }
+
+    /// Sets the time that begins when something is held back, and ends when it no longer is. Whether that is over.
+    fn is_late(&mut self, now: Instant) -> bool {
+        if !self.inspector.is_holding() {
+            self.held_until = None;
+            return false;
+        }
+        *self.held_until.get_or_insert_with(|| now + HELD_LIMIT) <= now
+    }
 }
 
 /// Carries bytes until the end.
@@ -69,8 +91,7 @@ impl Relay {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let flow = self.driver.shared_flow();
         let mut flow = flow.borrow_mut();
-        let is_gone = flow.cancelled
-            || self.hear_guest(&mut flow, context).and_then(|()| self.hear_host(&mut flow, context)).is_err();
+        let is_gone = flow.cancelled || self.hear(&mut flow, context).is_err();
         if is_gone && let Some(socket) = flow.socket() {
             socket.abort();
         }
@@ -104,6 +125,39 @@ impl Relay {
             }
         }
         Poll::Ready(())
+    }
+
+    fn hear(&mut self, flow: &mut Flow, context: &mut Context<'_>) -> Result<(), Error> {
+        self.hear_guest(flow, context)?;
+        if self.limit_holding(flow) {
+            self.hear_guest(flow, context)?;
+        }
+        self.hear_host(flow, context)
+    }
+
+    /// Ends it where something has been held back for too long. The time does not run while the other side is what
+    /// everything waits for. True if there is now something to give it.
+    fn limit_holding(&mut self, flow: &mut Flow) -> bool {
+        let mut look_again = None;
+        let mut has_more = false;
+        if let Some(inspection) = &mut self.inspection {
+            if !self.passed.is_empty() {
+                inspection.held_until = None;
+            } else if inspection.is_late(Instant::now()) {
+                match inspection.inspector.give_up() {
+                    Ok(passed) => {
+                        self.passed = passed;
+                        self.inspection = None;
+                        has_more = true;
+                    }
+                    Err(refusal) => self.refuse(flow, &refusal),
+                }
+            } else {
+                look_again = inspection.held_until;
+            }
+        }
+        self.driver.look_again_at(look_again);
+        has_more
     }
 
     /// What the guest said goes to the other side.
@@ -177,7 +231,7 @@ impl Relay {
 
     /// Gives some of what the guest said to the inspector.
     fn inspect(&mut self, flow: &mut Flow) {
-        let Some(Inspection { inspector, .. }) = &mut self.inspection else { return };
+        let Some(Inspection { inspector, held_until, .. }) = &mut self.inspection else { return };
         let mut said = Vec::new();
         if let Some(socket) = flow.socket() {
             let _ = socket.recv(|heard| {
@@ -185,11 +239,14 @@ impl Relay {
                 (said.len(), ())
             });
         }
-        if let Origin::Outside(_, Some(beginning)) = &mut flow.origin {
+        if let Origin::Outside { said: Some(beginning), .. } = &mut flow.origin {
             beginning.add(&said);
         }
         match inspector.pass(said) {
             Ok(passed) => {
+                if !passed.is_empty() {
+                    *held_until = None; // what is held back now came later
+                }
                 self.passed = passed;
                 if inspector.is_done() {
                     self.inspection = None;
@@ -268,3 +325,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@
 //! without a gateway. Repetitions of the question are ignored meanwhile.
 
 use super::answer::Unreachable;
+use super::descriptors::Descriptor;
 use super::driver::Driver;
 use super::engine::Engine;
-use super::flow::{Flow, FlowKey, Origin, Said, buffer_bytes, is_dns};
+use super::flow::{Flow, FlowKey, MAX_FLOWS, Origin, Said, buffer_bytes, is_dns};
 use super::link::Segment;
 use super::relay::{Inspection, relay};
 use super::shared::{Connection, count};
@@ -14,6 +15,7 @@ use super::wire::Endpoint;
 use super::{dns, host_socket};
 use crate::denial::DenialKind;
 use crate::guard::Access;
+use crate::host_name::HostName;
 use crate::plan;
 use crate::status::ConnectionKind;
 use smoltcp::phy::ChecksumCapabilities;
@@ -22,6 +24,7 @@ use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::task::spawn_local;
 
@@ -37,6 +40,7 @@ pub(super) fn open(engine: &Rc<Engine>, segment: &Segment<'_>) {
         return engine.dropped();
     }
     if !engine.flows.borrow().has_room() {
+        engine.over_limit(DenialKind::Tcp, segment.to, MAX_FLOWS, "connections");
         return refuse(engine, segment.packet);
     }
     if is_dns(segment.to) {
@@ -48,15 +52,23 @@ pub(super) fn open(engine: &Rc<Engine>, segment: &Segment<'_>) {
         Access::IfNamed => Some(Said::default()),
         Access::Denied => return refuse(engine, segment.packet),
     };
+    let known = engine.guard().known_names(to);
     let inspection = match &said {
         Some(_) => match engine.inspections.take() {
-            Some(place) => Some(Inspection { inspector: engine.guard().inspector(to), _place: place }),
-            None => return refuse(engine, segment.packet),
+            Some(place) => Some(Inspection::new(engine.guard().inspector_knowing(to, known.clone()), place)),
+            None => {
+                engine.over_limit(DenialKind::Tcp, to, MAX_INSPECTED, "connections by name");
+                return refuse(engine, segment.packet);
+            }
         },
         None => None,
     };
-    let driver = add(engine, segment, Origin::Outside(to, said));
-    spawn_local(connect_and_relay(driver, to, segment.packet.to_vec(), inspection));
+    let Some(descriptor) = engine.descriptor(DenialKind::Tcp, to.ip(), Some(to.port())) else {
+        return refuse(engine, segment.packet);
+    };
+    let driver = add(engine, segment, Origin::Outside { to, said, known: known.clone() });
+    let destination = Destination { to, known, descriptor };
+    spawn_local(connect_and_relay(driver, destination, segment.packet.to_vec(), inspection));
 }
 
 /// A new connection, not answered yet.
@@ -83,10 +95,27 @@ pub(super) fn refuse(engine: &Engine, opening: &[u8]) {
     engine.reset(opening);
 }
 
-async fn connect_and_relay(driver: Driver, to: SocketAddr, opening: Vec<u8>, inspection: Option<Inspection>) {
+/// What is connected to, and with what right.
+struct Destination {
+    to: SocketAddr,
+    known: Arc<[HostName]>,
+    descriptor: Descriptor,
+}
+
+async fn connect_and_relay(
+    driver: Driver,
+    destination: Destination,
+    opening: Vec<u8>,
+    inspection: Option<Inspection>,
+) {
+    let Destination { to, known, descriptor: _held_to_the_end } = destination;
     let engine = driver.engine.clone();
+    // Asked again, since an address may have become the host's own: nothing comes between this and the connection.
+    if engine.guard().check_knowing(DenialKind::Tcp, to.ip(), Some(to.port()), &known) == Access::Denied {
+        return refuse(&engine, &opening);
+    }
     let connected = tokio::select! {
-        connected = host_socket::connect(destination(to)) => connected,
+        connected = host_socket::connect(host_address(to)) => connected,
         () = cancelled(&driver) => Err(ErrorKind::ConnectionAborted.into()),
     };
     match connected {
@@ -101,7 +130,7 @@ async fn connect_and_relay(driver: Driver, to: SocketAddr, opening: Vec<u8>, ins
 }
 
 /// Where the host connects to. The gateway's address stands for the host, and for nothing else of it than its loopback.
-fn destination(to: SocketAddr) -> SocketAddr {
+fn host_address(to: SocketAddr) -> SocketAddr {
     if plan::is_gateway(to.ip()) { SocketAddr::from((Ipv4Addr::LOCALHOST, to.port())) } else { to }
 }
 

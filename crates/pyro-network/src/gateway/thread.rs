@@ -1,5 +1,6 @@
-//! The gateway's thread: its loop, and how frames get in and out.
+//! The gateway's thread: its loop, and how frames get in and out. What can fail is made before the thread is.
 
+use super::descriptors::Descriptors;
 use super::engine::Engine;
 use super::frames::FrameReader;
 use super::publish::{PublishError, Published, publish, unpublish};
@@ -9,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{LocalSet, spawn_local};
 
@@ -21,34 +23,61 @@ pub(super) enum Order {
 /// As much is asked of the kernel for what waits on the way to QEMU. What it gives is enough.
 const SEND_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// The whole life of the thread: until the device hangs up, or nobody can send orders any more.
-pub(super) fn run(
-    device: std::os::unix::net::UnixStream,
+/// What the thread begins with.
+pub(super) struct Beginning {
+    runtime: EventLoop,
+    device: UnixStream,
     shared: Arc<Shared>,
-    orders: mpsc::Receiver<Order>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return tracing::error!(%error, "the network's event loop could not be started"),
-    };
+    /// Decides the first sequence numbers.
+    seed: u64,
+    descriptors: Descriptors,
+}
+
+/// Ends without waiting for what looks up names, wherever it is dropped: also where nothing may wait.
+struct EventLoop(Option<Runtime>);
+
+impl Drop for EventLoop {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Beginning {
+    /// # Errors
+    /// There are no descriptors left, or the device is none.
+    pub(super) fn new(device: std::os::unix::net::UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
+        device.set_nonblocking(true)?;
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&device, SEND_BUFFER_BYTES);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let device = {
+            let _inside = runtime.enter();
+            UnixStream::from_std(device)
+        };
+        let runtime = EventLoop(Some(runtime));
+        let mut seed = [0; 8];
+        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
+        shared.guard.prepare();
+        let descriptors = Descriptors::reserve(); // last, since it counts those that are open
+        Ok(Self { runtime, device: device?, shared, seed: u64::from_ne_bytes(seed), descriptors })
+    }
+}
+
+/// The whole life of the thread: until the device hangs up, or nobody can send orders any more.
+pub(super) fn run(beginning: Beginning, orders: mpsc::Receiver<Order>) {
+    let Beginning { runtime, device, shared, seed, descriptors } = beginning;
+    let Some(event_loop) = &runtime.0 else { return };
     let tasks = LocalSet::new();
-    if let Err(error) = runtime.block_on(tasks.run_until(live(device, shared, orders))) {
+    let engine = Engine::new(shared, seed, descriptors);
+    if let Err(error) = event_loop.block_on(tasks.run_until(live(device, engine, orders))) {
         tracing::warn!(%error, "the network device has failed");
     }
     drop(tasks); // which ends every connection
-    runtime.shutdown_background(); // without waiting for what looks up names
 }
 
-async fn live(
-    device: std::os::unix::net::UnixStream,
-    shared: Arc<Shared>,
-    mut orders: mpsc::Receiver<Order>,
-) -> io::Result<()> {
-    let _ = rustix::net::sockopt::set_socket_send_buffer_size(&device, SEND_BUFFER_BYTES);
-    let device = Rc::new(UnixStream::from_std(device)?);
-    let mut seed = [0; 8];
-    rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())?;
-    let engine = Engine::new(shared.clone(), u64::from_ne_bytes(seed));
+async fn live(device: UnixStream, engine: Rc<Engine>, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+    let (device, shared) = (Rc::new(device), engine.shared.clone());
     spawn_local(write(engine.clone(), device.clone()));
     let mut frames = FrameReader::new();
     loop {

@@ -1,6 +1,7 @@
 //! UDP from the guest to the outside: one connected socket of the host for each port of the guest and destination.
 
 use super::answer::{self, Unreachable, sent_datagram};
+use super::descriptors::Descriptor;
 use super::engine::Engine;
 use super::flow::is_dns;
 use super::link::Datagram;
@@ -8,6 +9,7 @@ use super::shared::{Connection, Listed, count};
 use super::{dns, host_socket};
 use crate::denial::DenialKind;
 use crate::guard::Access;
+use crate::host_name::HostName;
 use crate::plan;
 use crate::status::{ConnectionKind, ConnectionState};
 use rustix::net::SendFlags;
@@ -15,7 +17,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, spawn_local};
@@ -24,8 +27,9 @@ use tokio::time::Instant;
 /// The longest datagram.
 pub(super) const MAX_DATAGRAM: usize = 65535;
 
-/// As many flows at a time. For one more, the one that was used longest ago ends.
-const MAX_FLOWS: usize = 1024;
+/// As many flows at a time, and at most half of the sockets that there may be. For one more, the one that was used
+/// longest ago ends.
+pub(super) const MAX_FLOWS: usize = 1024;
 
 /// A flow ends when nothing has gone through for so long ([RFC 4787,
 /// 4.3](https://www.rfc-editor.org/rfc/rfc4787#section-4.3) wants more, but nothing is lost but a port number),
@@ -46,6 +50,8 @@ struct UdpKey {
 #[derive(Default)]
 pub(super) struct UdpFlows {
     flows: HashMap<UdpKey, Entry>,
+    /// The last one that had to make room. Its socket is closed a moment later.
+    leaving: Weak<UdpFlow>,
 }
 
 /// Ends its task when dropped.
@@ -57,23 +63,39 @@ struct Entry {
 struct UdpFlow {
     key: UdpKey,
     socket: UdpSocket,
+    /// Given back with the socket.
+    _descriptor: Descriptor,
     listed: Listed,
+    /// The names by which the destination was allowed when it began. They count as long as it lasts.
+    known: Arc<[HostName]>,
     used: Cell<Instant>,
     answered: Cell<bool>,
 }
 
 impl UdpFlows {
     /// Ends those whose destination is not to be kept.
-    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(SocketAddr) -> bool) {
-        self.flows.retain(|key, _| is_kept(key.to));
+    pub(super) fn retain(&mut self, mut is_kept: impl FnMut(SocketAddr, &[HostName]) -> bool) {
+        self.flows.retain(|key, entry| is_kept(key.to, &entry.flow.known));
     }
 
-    fn make_room(&mut self) {
-        if self.flows.len() >= MAX_FLOWS
-            && let Some(oldest) = self.flows.iter().min_by_key(|(_, entry)| entry.flow.used.get())
-        {
-            let oldest = *oldest.0;
-            self.flows.remove(&oldest);
+    fn make_room(&mut self, most: usize) {
+        if self.flows.len() >= most {
+            self.end_oldest();
+        }
+    }
+
+    /// The same where all sockets are in use, so that the next datagram may find a free one: a whole burst of them ends
+    /// one flow only.
+    fn make_room_for_next(&mut self) {
+        if self.leaving.strong_count() == 0 {
+            self.end_oldest();
+        }
+    }
+
+    fn end_oldest(&mut self) {
+        let oldest = self.flows.iter().min_by_key(|(_, entry)| entry.flow.used.get()).map(|(key, _)| *key);
+        if let Some(entry) = oldest.and_then(|oldest| self.flows.remove(&oldest)) {
+            self.leaving = Rc::downgrade(&entry.flow);
         }
     }
 }
@@ -113,10 +135,22 @@ fn begin(engine: &Rc<Engine>, datagram: &Datagram<'_>, key: UdpKey) -> Result<Rc
     if access != Access::Allowed || plan::is_gateway(to.ip()) {
         return Err(Unreachable::Prohibited);
     }
-    let socket = connected(to).map_err(|error| reason(&error).unwrap_or(Unreachable::Host))?;
+    let Some(descriptor) = engine.descriptor(DenialKind::Udp, to.ip(), Some(to.port())) else {
+        engine.udp.borrow_mut().make_room_for_next();
+        return Err(Unreachable::Prohibited);
+    };
+    let failed = |error| reason(&error).unwrap_or(Unreachable::Host);
+    let socket = unconnected(to).map_err(failed)?;
+    // Asked again, since an address may have become the host's own: nothing comes between this and the connection.
+    if engine.guard().check(DenialKind::Udp, to.ip(), Some(to.port())) != Access::Allowed {
+        return Err(Unreachable::Prohibited);
+    }
+    let socket = connected(socket, to).map_err(failed)?;
     let flow = Rc::new(UdpFlow {
         key,
         socket,
+        _descriptor: descriptor,
+        known: engine.guard().known_names(to),
         listed: engine.shared.list(Connection::new(ConnectionKind::Udp, to, engine.name_of(to))),
         used: Cell::new(Instant::now()),
         answered: Cell::new(false),
@@ -124,16 +158,20 @@ fn begin(engine: &Rc<Engine>, datagram: &Datagram<'_>, key: UdpKey) -> Result<Rc
     count(&engine.shared.tally.udp_flows);
     let task = spawn_local(receive(engine.clone(), flow.clone())).abort_handle();
     let mut flows = engine.udp.borrow_mut();
-    flows.make_room();
+    flows.make_room(MAX_FLOWS.min(engine.max_sockets() / 2));
     flows.flows.insert(key, Entry { flow: flow.clone(), task });
     Ok(flow)
 }
 
-/// A socket that hears from that address and port alone.
-fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+/// A socket that can be connected to an address of that kind.
+fn unconnected(to: SocketAddr) -> io::Result<std::net::UdpSocket> {
     let any =
         if to.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
-    let socket = std::net::UdpSocket::bind((any, 0))?;
+    std::net::UdpSocket::bind((any, 0))
+}
+
+/// A socket that hears from that address and port alone.
+fn connected(socket: std::net::UdpSocket, to: SocketAddr) -> io::Result<UdpSocket> {
     socket.connect(to)?;
     socket.set_nonblocking(true)?;
     UdpSocket::from_std(socket)

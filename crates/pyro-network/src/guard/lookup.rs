@@ -4,7 +4,6 @@ use super::Guard;
 use super::screen::screen;
 use super::upstream::Failure;
 use crate::host_name::HostName;
-use crate::own_addresses::is_own;
 use crate::plan::{GATEWAY_V4, GATEWAY_V6};
 use crate::policy::Verdict;
 use crate::rule::HOST_LOOPBACK;
@@ -110,7 +109,7 @@ impl Guard {
         };
         let policy = self.in_force();
         let Some(screened) =
-            screen(question, message, |address| policy.judge_answer(address, is_own(address)))
+            screen(question, message, |address| policy.judge_answer(address, self.is_own(address)))
         else {
             return Outcome::Failed(Failure::Network("the chain of aliases does not end".to_owned()));
         };
@@ -130,7 +129,7 @@ impl Guard {
     /// business outside, and a question can carry a message.
     async fn look_up_address(&self, question: &Query, address: IpAddr) -> Outcome {
         let names = self.names_of(address);
-        if !self.in_force().may_name(address, is_own(address), &names) {
+        if !self.in_force().may_name(address, self.is_own(address), &names) {
             return Outcome::missing();
         }
         if question.query_type != RecordType::PTR {

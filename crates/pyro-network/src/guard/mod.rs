@@ -25,7 +25,8 @@ pub use upstream::Upstream;
 
 use crate::denial::{Denial, DenialKind, DenialLog};
 use crate::host_name::HostName;
-use crate::own_addresses::{is_own, reaches_ipv6};
+use crate::own_addresses::{OwnAddresses, reaches_ipv6};
+use crate::plan::{GATEWAY_V4, GATEWAY_V6};
 use crate::policy::{Policy, Verdict};
 use names::Names;
 use std::net::{IpAddr, SocketAddr};
@@ -39,11 +40,16 @@ const MAX_QUERIES: usize = 64;
 /// For how long it is known whether the host reaches IPv6 outside.
 const IPV6_KNOWN: Duration = Duration::from_secs(10);
 
+/// As many names are remembered with a connection: the last that were resolved to where it leads. It bounds the memory
+/// of all of them, where a name server gives one address to every name of a domain.
+const MAX_KNOWN: usize = 16;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Guard {
     policy: Mutex<Arc<Policy>>,
     names: Mutex<Names>,
+    own: OwnAddresses,
     denials: DenialLog,
     upstream: Upstream,
     queries: Semaphore,
@@ -61,6 +67,7 @@ impl Guard {
         Arc::new(Self {
             policy: Mutex::new(Arc::new(policy)),
             names: Mutex::default(),
+            own: OwnAddresses::default(),
             denials: DenialLog::default(),
             upstream,
             queries: Semaphore::new(MAX_QUERIES),
@@ -80,27 +87,85 @@ impl Guard {
 
     /// Whether the guest may talk to an address. A denial has been logged when this returns. ICMP has no port.
     pub fn check(&self, kind: DenialKind, address: IpAddr, port: Option<u16>) -> Access {
-        let verdict = self.verdict(kind, address, port);
+        self.check_knowing(kind, address, port, &[])
+    }
+
+    /// The same for a connection that has begun, with the names that were known then.
+    pub(crate) fn check_knowing(
+        &self,
+        kind: DenialKind,
+        address: IpAddr,
+        port: Option<u16>,
+        known: &[HostName],
+    ) -> Access {
+        let verdict = self.verdict_knowing(kind, address, port, known);
         if !verdict.is_allowed() {
             self.log(kind, &verdict, Some(address), port);
         }
         verdict.access
     }
 
-    /// The same without logging: for flows that exist when the policy changes.
+    /// The same without logging.
     pub fn judge(&self, kind: DenialKind, address: IpAddr, port: Option<u16>) -> Access {
         self.verdict(kind, address, port).access
     }
 
     /// The same with its reason.
     pub fn verdict(&self, kind: DenialKind, address: IpAddr, port: Option<u16>) -> Verdict {
-        let names = self.names_of(address);
-        self.in_force().judge_address(kind, address, port, is_own(address), &names)
+        self.verdict_knowing(kind, address, port, &[])
+    }
+
+    fn verdict_knowing(
+        &self,
+        kind: DenialKind,
+        address: IpAddr,
+        port: Option<u16>,
+        known: &[HostName],
+    ) -> Verdict {
+        let mut names = self.names_of(address);
+        for name in known {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        self.in_force().judge_address(kind, address, port, self.is_own(address), &names)
+    }
+
+    /// Whether an address is one of the host's own at this moment, or it cannot be told.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.own.contains(address)
+    }
+
+    /// Opens what is kept open to ask the kernel, so that no lack of descriptors comes between later.
+    pub(crate) fn prepare(&self) {
+        let _ = self.is_own(GATEWAY_V4.into());
+        let _ = self.is_own(GATEWAY_V6.into());
+    }
+
+    /// As if the time of all names were over.
+    #[cfg(test)]
+    pub(crate) fn forget_names(&self) {
+        *lock(&self.names) = Names::default();
+    }
+
+    /// The names by which a destination is allowed: what a connection that begins is to be judged by for as long as it
+    /// lasts, although they are known for a while only.
+    pub(crate) fn known_names(&self, to: SocketAddr) -> Arc<[HostName]> {
+        let policy = self.in_force();
+        let mut names = self.names_of(to.ip());
+        names.retain(|name| policy.judge_host(name, Some(to.port())).is_allowed());
+        names.drain(..names.len().saturating_sub(MAX_KNOWN));
+        names.into()
     }
 
     /// Looks at what the guest says on a TCP connection for which [`Guard::check`] gave [`Access::IfNamed`].
     pub fn inspector(self: &Arc<Self>, to: SocketAddr) -> Inspector {
-        Inspector::new(Arc::clone(self), to)
+        self.inspector_knowing(to, self.known_names(to))
+    }
+
+    /// The same for a connection that began when these names were known.
+    pub(crate) fn inspector_knowing(self: &Arc<Self>, to: SocketAddr, known: Arc<[HostName]>) -> Inspector {
+        Inspector::new(Arc::clone(self), to, known)
     }
 
     /// What was denied.

@@ -1,5 +1,8 @@
 //! What a connection is, by its first bytes: TLS, HTTP, or something that passes unseen.
 //!
+//! Some servers of TLS take what others would not: records of any version, and an alert before the ClientHello. So
+//! whatever could be a record of TLS counts as one, and is refused unless it is a ClientHello.
+//!
 //! What a careless server might take for a request has to count as one, so HTTP is recognised broadly: a word, a space
 //! of any kind, and `HTTP/` before the line ends. The decision never depends on how the bytes are cut.
 
@@ -27,13 +30,66 @@ const HTTP_0_9: Reason = Reason { kind: DenialKind::Http, rule: "an HTTP request
 /// A hello in the form of SSL 2, which servers of TLS still take (RFC 5246, appendix E.2). It has no server name.
 const SSL_2: Reason = Reason { kind: DenialKind::Tls, rule: "TLS without a server name" };
 
+/// A record of TLS of another kind, as an alert, before which a server may still wait for a ClientHello.
+const NOT_HELLO: Reason = Reason { kind: DenialKind::Tls, rule: super::tls::NOT_HELLO };
+
+/// What one server takes for the end of the text, another passes over.
+const NUL: Reason = Reason { kind: DenialKind::Http, rule: "an HTTP request line with a NUL in it" };
+
+/// The methods that servers know (IANA, HTTP Method Registry).
+const METHODS: &[&str] = &[
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "OPTIONS",
+    "ORDERPATCH",
+    "PATCH",
+    "POST",
+    "PRI",
+    "PROPFIND",
+    "PROPPATCH",
+    "PUT",
+    "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "TRACE",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
+
 /// Longest first line, in bytes. It is read again whenever there is more of it.
 pub(super) const MAX_LINE: usize = 16 * 1024;
 
 pub(super) fn classify(bytes: &[u8]) -> First {
     match bytes {
-        [] | [0x16] => First::Unknown,
-        [0x16, 3, ..] => First::Tls,
+        [] => First::Unknown,
+        [0x16, ..] => First::Tls,
+        // Change of cipher, alert, data, heartbeat. Versions from 0x1000 on no server takes for one.
+        [0x14 | 0x15 | 0x17 | 0x18] => First::Unknown,
+        [0x14 | 0x15 | 0x17 | 0x18, 0..=0x0f, ..] => First::Refused(NOT_HELLO),
         // Length with its highest bit set, the type 1 (client hello), the version.
         [0x80..=0xff, _, 1, 3, ..] => First::Refused(SSL_2),
         [0x80..=0xff] | [0x80..=0xff, _] | [0x80..=0xff, _, 1] => First::Unknown,
@@ -49,12 +105,14 @@ fn classify_text(bytes: &[u8]) -> First {
     let word = line.iter().take_while(|byte| is_token(**byte)).count();
     match line.get(word) {
         None => return First::Unknown,
+        Some(0) if is_method(&line[..word]) => return First::Refused(NUL),
         Some(next) if word == 0 || !is_space(*next) => return First::Other,
         Some(_) => {}
     }
     match line.iter().position(|byte| matches!(byte, b'\n' | 0)) {
         None => First::Unknown,
-        // No server takes this for text, and other protocols have it (git).
+        Some(end) if line[end] == 0 && is_method(&line[..word]) => First::Refused(NUL),
+        // Other protocols have it (git).
         Some(end) if line[end] == 0 => First::Other,
         Some(end) => classify_line(&line[..end], word),
     }
@@ -73,8 +131,12 @@ fn classify_line(line: &[u8], word: usize) -> First {
 
 /// Whether what was held back could be taken for a request although it has not ended.
 pub(super) fn may_be_request(bytes: &[u8]) -> bool {
-    bytes.first().is_some_and(|first| *first == 0x16 || *first >= 0x80)
+    bytes.first().is_some_and(|first| matches!(first, 0x14..=0x18 | 0x80..))
         || bytes.trim_ascii().iter().any(|byte| is_space(*byte))
+}
+
+fn is_method(word: &[u8]) -> bool {
+    METHODS.iter().any(|method| method.as_bytes().eq_ignore_ascii_case(word))
 }
 
 /// What servers take for a space between words (RFC 9112, section 3).
@@ -95,7 +157,18 @@ mod tests {
     fn the_first_bytes_tell() {
         let cases: &[(&[u8], First)] = &[
             (b"\x16\x03\x01", First::Tls),
-            (b"\x16\x02\x01", First::Other),
+            (b"\x16\x02\x01", First::Tls),
+            (b"\x16", First::Tls),
+            (b"\x15\x03\x01", First::Refused(NOT_HELLO)),
+            (b"\x14\x03", First::Refused(NOT_HELLO)),
+            (b"\x17\x00", First::Refused(NOT_HELLO)),
+            (b"\x18\x0f", First::Refused(NOT_HELLO)),
+            (b"\x15", First::Unknown),
+            (b"\x15\x10", First::Other),
+            (b"GET /\0 HTTP/1.1\r\n", First::Refused(NUL)),
+            (b" post\t\0", First::Refused(NUL)),
+            (b"GET\0/ HTTP/1.1\r\n", First::Refused(NUL)),
+            (b"FETCH x\0", First::Other),
             (b"GET / HTTP/1.1\r\n", First::Http),
             (b"\r\n\r\nFOO x HTTP/1.0\r\n", First::Http),
             (b" get\t/ http/1.1\n", First::Http),

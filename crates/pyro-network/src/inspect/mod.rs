@@ -5,7 +5,8 @@
 //! it is).
 //!
 //! Only the direction from the guest to the server is looked at. Bytes are held back until it is clear what they are;
-//! nothing of what is refused is passed on. Everything held is bounded.
+//! nothing of what is refused is passed on. Everything held is bounded; for how long is for whoever asks to limit,
+//! since nothing here knows the time.
 
 mod body;
 mod first;
@@ -32,7 +33,7 @@ pub struct Inspector {
     guard: Arc<Guard>,
     to: SocketAddr,
     /// What was resolved to the address when the connection began: it counts for as long as that stays open.
-    names: Vec<HostName>,
+    names: Arc<[HostName]>,
     held: Vec<u8>,
     state: State,
 }
@@ -78,8 +79,7 @@ pub struct Refusal {
 }
 
 impl Inspector {
-    pub(crate) fn new(guard: Arc<Guard>, to: SocketAddr) -> Self {
-        let names = guard.names_of(to.ip());
+    pub(crate) fn new(guard: Arc<Guard>, to: SocketAddr, names: Arc<[HostName]>) -> Self {
         Self { guard, to, names, held: Vec::new(), state: State::Start }
     }
 
@@ -126,6 +126,22 @@ impl Inspector {
             State::Start if !first::may_be_request(&held) => held,
             _ => Vec::new(),
         }
+    }
+
+    /// Whether bytes are held back until more of them have come.
+    pub fn is_holding(&self) -> bool {
+        !self.held.is_empty() && !matches!(self.state, State::Done | State::Refused)
+    }
+
+    /// What is held back has waited for the rest for too long. Gives it where the policy has changed and allows the
+    /// address whatever is said.
+    ///
+    /// # Errors
+    /// It is refused, and so is everything behind it.
+    pub fn give_up(&mut self) -> Result<Vec<u8>, Refusal> {
+        let hint = format!("allow the address whatever is said: `--allow {}`", self.to);
+        self.refuse(DenialKind::Tcp, &Verdict::denied("what it says first could not be recognised", hint))?;
+        Ok(std::mem::take(&mut self.held))
     }
 
     /// Whether nothing more has to be looked at: bytes may be passed on unseen. Nothing is held back then.
@@ -182,7 +198,8 @@ impl Inspector {
         self.held = Vec::new();
         let answer = match kind {
             DenialKind::Tls => tls::alert(verdict).to_vec(),
-            _ => http::forbidden(verdict),
+            DenialKind::Http => http::forbidden(verdict),
+            _ => Vec::new(),
         };
         Err(Refusal { answer })
     }

@@ -142,6 +142,13 @@ fn tls_without_a_name_or_with_two_is_refused() {
     assert_eq!(refused(&records(&hello(&padded), 1)).1.rule, "a TLS ClientHello in too many records");
     refused(b"\x80\x2e\x01\x03\x01\x00\x15");
     refused(b"\x16\x03\x01\x00\x00");
+    refused(&[b"\x16\x02", &tls("evil.org")[2..]].concat());
+    for before in
+        [&b"\x15\x03\x01\x00\x02\x01\x00"[..], b"\x14\x03\x03\x00\x01\x01", b"\x17\x00\x00\x00\x01x"]
+    {
+        let denial = refused(&[before, &tls("evil.org")].concat()).1;
+        assert_eq!((denial.kind, denial.rule.as_str()), (DenialKind::Tls, tls::NOT_HELLO));
+    }
     refused(b"\x16\x03\x01\xff\xff");
     refused(b"\x16\x03\x01\x00\x04\x02\x00\x00\x00");
 }
@@ -217,6 +224,8 @@ fn what_can_be_read_in_two_ways_is_refused() {
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "GET / HTTP/3.0\r\nHost: a.org\r\n\r\n",
         "GET /\r\n",
+        "GET /\0 HTTP/1.1\r\nHost: c.org\r\n\r\n",
+        "GET\0/ HTTP/1.1\r\nHost: c.org\r\n\r\n",
         "GET  / HTTP/1.1\r\nHost: a.org\r\n\r\n",
         "\t GET / HTTP/1.1\r\nHost: a.org\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: a.org\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -300,6 +309,32 @@ fn what_can_become_nothing_passes_at_the_end() {
     let mut inspector = guard().inspector(SocketAddr::new(TO.parse().unwrap(), 443));
     assert_eq!(inspector.pass(b"GET / HTTP/1.1".to_vec()).unwrap(), b"");
     assert_eq!(inspector.finish(), b"");
+}
+
+#[test]
+fn what_is_held_for_too_long_is_refused_and_told() {
+    let request = b"GET / HTTP/1.1\r\nHost: a.org\r\n\r\n";
+    for partial in [&b"Q"[..], b"GET / HT", b"GET / HTTP/1.1\r\nHo", b"\x16", &tls("a.org")[..40]] {
+        let guard = guard();
+        let mut inspector = guard.inspector(SocketAddr::new(TO.parse().unwrap(), 443));
+        assert!(!inspector.is_holding());
+        assert_eq!(inspector.pass(partial.to_vec()).unwrap(), b"");
+        assert!(inspector.is_holding());
+        assert_eq!(inspector.give_up().unwrap_err().answer, b"");
+        assert!(!inspector.is_holding() && inspector.pass(request.to_vec()).is_err());
+        let denials = guard.denials().since(0);
+        assert_eq!((denials.len(), denials[0].kind), (1, DenialKind::Tcp));
+        assert_eq!(denials[0].rule, "what it says first could not be recognised");
+        assert!(denials[0].hint.contains("`--allow 203.0.113.5:443`"));
+    }
+    let guard = guard();
+    let mut inspector = guard.inspector(SocketAddr::new(TO.parse().unwrap(), 443));
+    inspector.pass(request.to_vec()).unwrap();
+    assert!(!inspector.is_holding());
+    inspector.pass(b"GE".to_vec()).unwrap();
+    guard.set_policy(Policy::parse(&["*"]).unwrap());
+    assert_eq!(inspector.give_up().unwrap(), b"GE");
+    assert!(inspector.is_done());
 }
 
 #[test]

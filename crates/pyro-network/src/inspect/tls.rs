@@ -17,6 +17,9 @@ const SERVER_NAME: u16 = 0;
 const EARLY_DATA: u16 = 42;
 const HOST_NAME: u8 = 0;
 
+/// Something else comes first.
+pub(super) const NOT_HELLO: &str = "TLS that does not begin with a ClientHello";
+
 const RECORD_HEADER: usize = 5;
 const MAX_RECORD: usize = 1 << 14;
 
@@ -144,7 +147,7 @@ fn read_hello(bytes: &[u8]) -> Hello {
         hello.extend_from_slice(fragment);
         at = end;
         if hello[0] != CLIENT_HELLO {
-            return Hello::Bad("TLS that does not begin with a ClientHello");
+            return Hello::Bad(NOT_HELLO);
         }
         let [_, first, second, third, body @ ..] = hello.as_slice() else { continue };
         let len = usize::from(*first) << 16 | usize::from(*second) << 8 | usize::from(*third);

@@ -184,7 +184,9 @@ fn nothing_is_allowed_by_none() {
     assert!(!none.is_open());
     assert!(!none.judge_name(&name("a.org")).is_allowed());
     assert!(!tcp(&none, "203.0.113.5", 80, &[]).is_allowed());
-    assert!(Policy::parse(&["none", "a.org"]).unwrap_err().message().contains("none"));
+    let error = Policy::parse(&["none", "a.org"]).unwrap_err();
+    assert!(error.message().contains("none"));
+    assert_eq!(error.hint(), "say `none` alone, or leave it out");
 }
 
 #[test]
@@ -205,6 +207,35 @@ fn the_hint_of_an_open_policy_says_how_it_stays_open() {
         "allow it with `--allow 10.0.0.5:5432`; with `--allow '*'` everything public stays allowed"
     );
     assert_eq!(tcp(&policy(&["a.org"]), "10.0.0.5", 5432, &[]).hint, "allow it with `--allow 10.0.0.5:5432`");
+}
+
+#[test]
+fn rules_are_compared_by_what_they_mean() {
+    for (one, other) in [
+        ("PyPI.org", "pypi.org"),
+        ("pypi.org.", "pypi.org"),
+        ("[2001:DB8::7]:443", "[2001:db8:0::7]:443"),
+        ("192.0.2.7/32", "192.0.2.7"),
+        ("@PyPI", "@pypi"),
+        ("no rule", "no rule"),
+    ] {
+        assert!(Policy::rules_equal(one, other), "{one} {other}");
+    }
+    for (one, other) in [("pypi.org", "pypi.org:443"), ("*.pypi.org", "pypi.org"), ("no rule", "No rule")] {
+        assert!(!Policy::rules_equal(one, other), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_rule_for_an_address_of_the_host_is_special() {
+    // From this one it would send to the outside, where it can. Nothing is sent.
+    let own = std::net::UdpSocket::bind("0.0.0.0:0")
+        .and_then(|socket| socket.connect("203.0.113.77:9").and_then(|()| socket.local_addr()));
+    if let Ok(own) = own {
+        let rule = format!("{}:22", own.ip());
+        assert_eq!(policy(&["a.org", &rule]).names_special(), Some(rule.as_str()));
+    }
+    assert_eq!(policy(&["203.0.113.77", "203.0.113.0/24", "a.org"]).names_special(), None);
 }
 
 #[test]

@@ -45,9 +45,21 @@ pub fn start(allow: &[&str]) -> (Guest, Gateway) {
 }
 
 pub fn start_with(policy: Policy) -> (Guest, Gateway) {
+    raise_limit();
     let (ours, theirs) = UnixStream::pair().unwrap();
     let gateway = Gateway::start(theirs, Guard::new(policy)).unwrap();
     (Guest::new(ours), gateway)
+}
+
+/// Lets this process open as many files as it may: many gateways share what it has, and the other sides of all
+/// connections are here as well.
+pub fn raise_limit() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    });
 }
 
 impl Guest {
@@ -84,6 +96,7 @@ impl Guest {
     }
 
     /// Answers no TCP any more, not even with a reset.
+    #[allow(dead_code, reason = "not every program of tests has one that is deaf")]
     pub fn deafen(&mut self) {
         self.device.is_deaf = true;
     }

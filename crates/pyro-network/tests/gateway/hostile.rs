@@ -12,7 +12,6 @@ use smoltcp::wire::{
     IpRepr, Ipv4Packet, NdiscRepr, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, UdpPacket, UdpRepr,
 };
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 /// A frame that a guest may send, before anything is done to it.
 fn frame(ethertype: u16, packet: &[u8]) -> Vec<u8> {
@@ -351,53 +350,4 @@ fn frames_that_are_too_long_or_too_short_are_passed_over_and_counted() {
     guest.until("it is sent", |guest| !guest.has_unsent());
     guest.ping_gateway(1, false);
     assert_eq!(gateway.status().counters.dropped_frames, 3);
-}
-
-/// Asks for connections that nobody takes part in, to a port of the host that accepts them all.
-#[test]
-fn more_connections_than_there_may_be_are_refused_and_the_rest_goes_on() {
-    use std::net::TcpListener;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
-    if limit.maximum.is_some_and(|maximum| maximum < 10_000) {
-        return eprintln!("skipped: this user may not have 10000 open files");
-    }
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || listener.incoming().collect::<Vec<_>>());
-    let (mut guest, gateway) = start_with(Policy::parse(&[format!("host.pyro.internal:{port}")]).unwrap());
-    guest.deafen();
-    for from in 1..=5000_u16 {
-        let segment = TcpRepr {
-            src_port: 10_000 + from,
-            dst_port: port,
-            control: TcpControl::Syn,
-            seq_number: TcpSeqNumber(1),
-            ack_number: None,
-            window_len: 1000,
-            window_scale: None,
-            max_seg_size: None,
-            sack_permitted: false,
-            sack_ranges: [None; 3],
-            timestamp: None,
-            payload: &[],
-        };
-        let (from, to) = (GUEST_V4.into(), GATEWAY_V4.into());
-        let header = IpRepr::new(from, to, IpProtocol::Tcp, segment.buffer_len(), 64);
-        let frame = ip_frame(&header, |bytes| {
-            segment.emit(&mut TcpPacket::new_unchecked(bytes), &from, &to, &ChecksumCapabilities::default());
-        });
-        guest.inject(&frame);
-        if segment.src_port.is_multiple_of(16) {
-            guest.wait(Duration::from_micros(200)); // the backlog of the listener is not what is tested
-        }
-    }
-    guest.until("all frames are sent", |guest| !guest.has_unsent());
-    guest.until("all are judged", |_| {
-        let counters = gateway.status().counters;
-        (counters.tcp_refused, counters.tcp_opened) == (5000 - 4096, 4096)
-    });
-    guest.ping_gateway(1, false);
-    assert_eq!(gateway.status().connection_count, 4096);
 }

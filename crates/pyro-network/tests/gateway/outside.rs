@@ -112,8 +112,11 @@ fn another_policy_ends_flows_that_it_does_not_allow() {
     server.recv_from(&mut [0; 8]).unwrap();
     gateway.set_policy(Policy::parse(&["nothing.example"]).unwrap());
     guest.until("it is gone", |_| gateway.status().connection_count == 0);
+    let denials = gateway.guard().denials().since(0);
+    assert_eq!((denials.len(), denials[0].port), (1, Some(at.port())), "it is told why");
+    let position = gateway.guard().denials().position();
     guest.send_udp(socket, at, b"hello");
-    guest.until("a denial", |_| gateway.status().counters.denials == 1);
+    guest.until("a denial", |_| !gateway.guard().denials().since(position).is_empty());
 }
 
 #[test]

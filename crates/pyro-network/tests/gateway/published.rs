@@ -108,9 +108,11 @@ fn when_the_device_hangs_up_the_ports_are_free_and_callers_are_told() {
     let limit = Duration::from_secs(10);
     let still_there =
         block_on(async { tokio::time::timeout(Duration::from_millis(50), gateway.ended()).await });
-    assert!(still_there.is_err(), "it ended too early");
+    assert!(still_there.is_err() && !gateway.is_ended(), "it ended too early");
     guest.hang_up();
     block_on(async { tokio::time::timeout(limit, gateway.ended()).await }).unwrap();
+    assert!(gateway.is_ended());
+    assert_eq!(gateway.status().connection_count, 0);
     TcpListener::bind((Ipv4Addr::LOCALHOST, published.host_port)).unwrap();
     assert_eq!(block_on(gateway.publish(0, 8080)).unwrap_err(), PublishError::Ended);
     assert!(!block_on(gateway.unpublish(published.host_port)));

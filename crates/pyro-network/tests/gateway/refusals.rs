@@ -178,6 +178,20 @@ fn a_name_that_is_not_allowed_is_denied_over_udp_and_tcp() {
     assert_eq!(gateway.guard().denials().since(0)[0].kind, DenialKind::Dns);
 }
 
+#[test]
+fn more_connections_for_dns_than_there_may_be_are_refused_and_told() {
+    let (mut guest, gateway) = start(&["pypi.org:443"]);
+    ready(&mut guest);
+    for _ in 0..32 {
+        guest.connected((GATEWAY_V4, 53).into());
+    }
+    let one_more = guest.connect((GATEWAY_V4, 53).into());
+    guest.until("reset", |guest| guest.tcp(one_more).state() == State::Closed);
+    let denials = gateway.guard().denials().since(0);
+    assert_eq!((denials.len(), denials[0].kind), (1, DenialKind::Dns));
+    assert_eq!(denials[0].rule, "too many connections");
+}
+
 fn is_denial(answer: &[u8]) {
     assert_eq!(answer[..2], QUERY[..2]);
     assert_eq!(answer[2] & 0x80, 0x80, "not an answer");

@@ -4,6 +4,7 @@ use crate::commands::block_on_threads;
 use crate::exit::Failure;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use pyro_host::limits::allow_many_files;
 use pyro_host::pyro::Pyro;
 use pyro_mcp::{Permissions, Profile, Server};
 
@@ -32,6 +33,10 @@ pub struct Serve {
     /// most then. Without any, models may name everything public, and nothing of this host and of private networks.
     #[arg(long, value_name = "RULE")]
     allow: Vec<String>,
+
+    /// Let models choose the ports of this host at which they publish those of a guest. Without, they get free ones.
+    #[arg(long)]
+    allow_publish: bool,
 }
 
 fn profiles() -> PossibleValuesParser {
@@ -42,7 +47,12 @@ impl Serve {
     pub fn execute(self) -> Result<u8, Failure> {
         let profile = Profile::parse(&self.profile)?;
         pyro_host::network::policy(&self.allow)?; // what is no rule is told now, and not to a model
-        let permissions = Permissions { host_compat: self.allow_host_compat, network: self.allow };
+        let permissions = Permissions {
+            host_compat: self.allow_host_compat,
+            network: self.allow,
+            publish: self.allow_publish,
+        };
+        allow_many_files(); // for the connections of guests with a network
         let server = Server::new(Pyro::from_environment()?, profile).with_permissions(permissions);
         block_on_threads(server.serve_stdio())?;
         Ok(0)

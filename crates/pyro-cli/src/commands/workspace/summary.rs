@@ -67,9 +67,9 @@ fn isolation(workspace: &WorkspaceStatus) -> String {
 
 fn network(workspace: &WorkspaceStatus) -> String {
     match (workspace.network_enabled, workspace.network_allow.is_empty()) {
-        (false, _) => "none".into(),
+        (false, _) => "no".into(),
         (true, true) => "everything public".into(),
-        (true, false) => workspace.network_allow.join(", "),
+        (true, false) => format!("only {}", workspace.network_allow.join(", ")),
     }
 }
 

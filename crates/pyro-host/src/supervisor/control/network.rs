@@ -3,9 +3,11 @@
 use super::{Control, socket_of};
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::instance::{InstanceRecord, Observed};
-use crate::network::{NetworkInfo, PolicyChange, PolicyInfo, no_network};
+use crate::network::{NetworkInfo, PolicyChange, PolicyInfo, no_network, not_published};
+use crate::publish::PublishSpec;
 use crate::supervisor::client::Call;
 use crate::supervisor::operation::Operation;
+use serde::de::DeserializeOwned;
 use std::path::Path;
 
 impl Control {
@@ -34,29 +36,51 @@ impl Control {
     pub async fn change_network(&self, id: &str, change: &PolicyChange) -> Result<NetworkInfo> {
         let observed = self.instances.find(id)?;
         if !observed.record.network_enabled {
-            return Err(no_network(self.kind.noun(), id));
+            return Err(no_network(self.kind.noun(), id, false));
         }
         if let Some(socket) = socket_of(&self.state_dir, &observed) {
             return ask(id, &socket, Operation::NetworkChange(change.clone())).await;
         }
-        self.change_record(&observed, change)
+        self.change_record(&observed, |record| {
+            record.network_allow = change.apply(&record.network_allow)?.allow().to_vec();
+            recorded(record)
+        })
     }
 
-    /// The same of one that nobody runs.
-    fn change_record(&self, observed: &Observed, change: &PolicyChange) -> Result<NetworkInfo> {
+    /// Takes a published port back.
+    ///
+    /// # Errors
+    /// `not_found` for itself or the port, `wrong_state` when it is just being started or stopped.
+    pub async fn unpublish(&self, id: &str, host_port: u16) -> Result<PublishSpec> {
+        let observed = self.instances.find(id)?;
+        if let Some(socket) = socket_of(&self.state_dir, &observed) {
+            return ask(id, &socket, Operation::Unpublish(host_port)).await;
+        }
+        self.change_record(&observed, |record| {
+            let at = record.published.iter().position(|port| port.host_port == host_port);
+            Ok(record.published.remove(at.ok_or_else(|| not_published(host_port))?))
+        })
+    }
+
+    /// Changes the record of one that nobody runs.
+    fn change_record<T>(
+        &self,
+        observed: &Observed,
+        change: impl FnOnce(&mut InstanceRecord) -> Result<T>,
+    ) -> Result<T> {
         let instance = &observed.instance;
         let Some(_owned) = self.instances.own(instance, usize::MAX)? else {
             let message = format!("the {} `{}` is being started", self.kind.noun(), instance.id);
             return Err(Error::new(ErrorKind::WrongState, message).with_hint("try again in a moment"));
         };
         let mut record = instance.read_record()?;
-        record.network_allow = change.apply(&record.network_allow)?.allow().to_vec();
+        let changed = change(&mut record)?;
         instance.write_record(&record)?;
-        recorded(&record)
+        Ok(changed)
     }
 }
 
-async fn ask(id: &str, socket: &Path, operation: Operation) -> Result<NetworkInfo> {
+async fn ask<T: DeserializeOwned>(id: &str, socket: &Path, operation: Operation) -> Result<T> {
     let answer = Call::start(socket, operation).await?.done().await?;
     let doing = || format!("could not read what the supervisor of `{id}` answers");
     serde_json::from_value(answer).failing(ErrorKind::Internal, doing)

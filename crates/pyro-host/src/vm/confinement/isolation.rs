@@ -40,7 +40,7 @@ pub struct Layer {
     /// What gives it, such as `landlock ABI 7`. Empty where nothing does.
     pub by: String,
     /// What is missing, why, and what to do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub missing: Option<String>,
 }
 
@@ -103,8 +103,11 @@ impl FromStr for RequireIsolation {
         match text {
             "any" => Ok(Self::Any),
             "full" => Ok(Self::Full),
-            _ => Err(Error::invalid(format!("`{text}` is no level of isolation that can be required"))
-                .with_hint("it is `any` or `full`")),
+            // Both are in the message: command lines show no hint of a value that cannot be read.
+            _ => Err(Error::invalid(format!(
+                "the isolation that is required is `any` or `full`, not `{text}`"
+            ))
+            .with_hint("leave it out for whatever the host can give")),
         }
     }
 }

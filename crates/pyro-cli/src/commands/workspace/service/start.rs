@@ -23,10 +23,11 @@ use pyro_host::service::{
 #[command(
     after_help = "Exit codes:\n  0 ready; 125 pyro failed, or it is not ready; 126, 127 command not executable, not \
 found; 2 wrong usage\n\nExamples:\n\
-\x20 id=$(pyro workspace create debian:12 --id-only)\n\
+\x20 id=$(pyro workspace create debian:12 --allow none --id-only)\n\
 \x20 pyro workspace service start $id clock -- sh -c 'while date; do sleep 1; done'\n\
 \x20 pyro workspace service start $id job --ready-file ready -- sh -c 'touch ready; sleep 1000'\n\
 \x20 pyro workspace service start $id web --ready-http http://localhost -- python3 -m http.server 80\n\
+\x20 pyro workspace service start $id seen --publish 0:8000 -- python3 -m http.server 8000\n\
 \x20 pyro workspace service start $id probed --ready-command 'test -d /workspace' --json -- sleep 1000\n\
 \x20 pyro workspace delete $id"
 )]
