@@ -6,6 +6,9 @@ use crate::tally::Tally;
 use crate::{packages, pytest, users};
 use std::process::Command;
 
+/// What the test programs of Rust look at.
+const TEST_THREADS: &str = "RUST_TEST_THREADS";
+
 /// The compiler whose lints the project keeps.
 const KNOWN_COMPILER: &str = "rustc 1.95.";
 
@@ -23,10 +26,18 @@ pub fn test(extra: &[String]) -> Result<(), String> {
         .env("RUSTDOCFLAGS", if strict { "--deny warnings" } else { "" }))?;
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]).args(extra);
+    if std::env::var_os(TEST_THREADS).is_none() {
+        tests.env(TEST_THREADS, test_threads().to_string());
+    }
     let mut tally = Tally::default();
     tally.run(&mut tests)?;
     pytest::run(&mut tally, true)?;
     tally.verdict()
+}
+
+/// How many tests run at a time: one more than there are processors, since every test waits for something now and then.
+fn test_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get) + 1
 }
 
 /// The tests of the Python package alone.

@@ -161,7 +161,6 @@ pub async fn examine(state_dir: &StateDir, options: &DoctorOptions) -> Result<Do
         checks::format_tool(),
         checks::pulling(state_dir).await,
         checks::environment(&options.environment, &installed),
-        checks::cgroup_delegation(),
         checks::isolation(&isolation),
         checks::network(&networking),
     ];

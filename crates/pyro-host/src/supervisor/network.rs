@@ -18,7 +18,7 @@ pub(super) fn info(shared: &Shared) -> Result<Value> {
         network_enabled: true,
         policy: Some((&gateway.guard().policy()).into()),
         published: published(gateway),
-        status: Some(gateway.status()),
+        status: (!gateway.is_ended()).then(|| gateway.status()),
         denials: gateway.guard().denials().since(0),
     })
 }
