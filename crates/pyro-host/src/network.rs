@@ -87,7 +87,7 @@ impl PolicyChange {
             rules.remove(at);
         }
         if !self.allow.is_empty() {
-            rules.retain(|rule| rule != NOTHING);
+            rules.retain(|rule| !is_same(rule, NOTHING));
         }
         rules.extend(self.allow.iter().cloned());
         if had_rules && rules.is_empty() {

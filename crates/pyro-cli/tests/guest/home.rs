@@ -1,6 +1,7 @@
 //! A state directory for one test. Environments are shared between tests, since pulling one takes a minute;
 //! everything else is the test's own.
 
+use crate::outside::Outside;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
@@ -17,6 +18,8 @@ pub const BASE: &str = "debian:12-base";
 
 pub struct Home {
     folder: tempfile::TempDir,
+    /// A process whose network and mount namespaces pyro is to run in.
+    holder: Option<u32>,
 }
 
 impl Home {
@@ -25,7 +28,7 @@ impl Home {
         let cache = folder.path().join("cache");
         fs::create_dir_all(&cache).unwrap();
         symlink(shared_environments(), cache.join("environments")).unwrap();
-        Self { folder }
+        Self { folder, holder: None }
     }
 
     /// With a copy of the shared environments, and `debian:12` among them, for tests that change or delete them.
@@ -41,7 +44,12 @@ impl Home {
         let copied =
             Command::new("cp").args(["--archive", "--reflink=auto"]).arg(&shared).arg(&cache).status();
         assert!(copied.unwrap().success());
-        Self { folder }
+        Self { folder, holder: None }
+    }
+
+    /// Runs pyro, and all that it starts, in the host's namespaces.
+    pub fn within(self, world: &Outside) -> Self {
+        Self { holder: Some(world.host.pid()), ..self }
     }
 
     pub fn path(&self) -> &Path {
@@ -50,7 +58,14 @@ impl Home {
 
     /// `pyro` with this state directory and an empty standard input.
     pub fn pyro(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(PYRO);
+        let mut command = match self.holder {
+            None => Command::new(PYRO),
+            Some(holder) => {
+                let mut enter = Command::new("nsenter");
+                enter.args([&format!("--target={holder}"), "--net", "--mount", "--", PYRO]);
+                enter
+            }
+        };
         command.args(words).env("PYRO_HOME", self.path()).stdin(Stdio::null());
         command
     }
@@ -179,6 +194,12 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Says why a test does not run, past the capture of what tests print: it is to be seen, and counted (`xtask test`).
+pub fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    std::io::stdout().write_all(format!("\nskipped: {test}: {why}\n").as_bytes()).unwrap();
 }
 
 /// What a process printed, for the message of a failed test.

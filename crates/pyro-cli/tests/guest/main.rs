@@ -12,6 +12,7 @@ mod examples;
 mod exec_history;
 mod faults;
 mod home;
+mod inside;
 mod kills;
 mod late_kills;
 mod lifecycle;
@@ -21,6 +22,12 @@ mod mcp_client;
 #[allow(dead_code, reason = "the tests without guests use all of it")]
 #[path = "../cli/model_server.rs"]
 mod model_server;
+mod network;
+mod network_attacks;
+mod network_packages;
+mod network_policy;
+mod network_publish;
+mod outside;
 mod results;
 mod service_failures;
 mod service_logs;

@@ -75,6 +75,8 @@ fn json_says_everything_and_nothing_else_is_on_stdout() {
         "environment",
         "execution_mode",
         "exit_code",
+        "isolation",
+        "network_denials",
         "stderr",
         "stdout",
         "timed_out",
@@ -88,6 +90,8 @@ fn json_says_everything_and_nothing_else_is_on_stdout() {
     assert_eq!(json["execution_mode"], "guest");
     assert_eq!(json["timed_out"], false);
     assert_eq!(json["truncated"], false);
+    assert!(["full", "partial"].contains(&json["isolation"].as_str().unwrap()), "{json}");
+    assert_eq!(json["network_denials"], serde_json::json!([]));
     assert_eq!(json["command"], serde_json::json!(["sh", "-c", "echo out; echo err >&2; exit 3"]));
     let timings = &json["timings"];
     let parts = [

@@ -1,6 +1,6 @@
 //! A workspace for one test: deleted with the value, whatever state it is in.
 
-use crate::home::{BASE, Home, report, signal, wait_until};
+use crate::home::{BASE, Home, PYRO, report, signal, wait_until};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,9 +22,19 @@ impl Home {
 
     /// An empty workspace with the tools of daily work, whose environment is pulled by the first test that asks.
     pub fn workspace_with_tools(&self) -> Workspace<'_> {
-        let pulled = self.pyro(&["env", "pull", "debian:12"]).output().unwrap();
+        self.workspace_with_tools_and(&[])
+    }
+
+    /// The same with these options of `workspace create`.
+    pub fn workspace_with_tools_and(&self, options: &[&str]) -> Workspace<'_> {
+        // Not within namespaces, from which no mirror may be reached.
+        let pulled = Command::new(PYRO)
+            .args(["env", "pull", "debian:12"])
+            .env("PYRO_HOME", self.path())
+            .output()
+            .unwrap();
         assert!(pulled.status.success(), "{}", report(&pulled));
-        self.created(self.create_of("debian:12", &["--id-only"]))
+        self.created(self.create_of("debian:12", &[&["--id-only"], options].concat()))
     }
 
     /// `pyro workspace create` with these options, a time to live of two hours unless they say another.

@@ -196,32 +196,6 @@ pub(super) fn environment(name: &str, installed: &Result<Option<Environment>>) -
     }
 }
 
-/// Whether this user's processes could be limited by a cgroup of their own (`cgroups(7)`, "delegation").
-pub(super) fn cgroup_delegation() -> Check {
-    const NAME: &str = "cgroup delegation";
-    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let unified = own.lines().find_map(|line| line.strip_prefix("0::"));
-    let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-        .into_iter()
-        .find(|mount| fs::exists(format!("{mount}/cgroup.controllers")).unwrap_or(false));
-    let (Some(path), Some(mount)) = (unified, mount) else {
-        return check(
-            NAME,
-            CheckStatus::Ok,
-            "no cgroup v2 here; machines are limited by their own size only",
-            None,
-        );
-    };
-    let folder = format!("{mount}{}", path.trim());
-    let writable = rustix::fs::access(&folder, rustix::fs::Access::WRITE_OK).is_ok();
-    let found = if writable {
-        "delegated to this user"
-    } else {
-        "not delegated; machines are limited by their own size only"
-    };
-    check(NAME, CheckStatus::Ok, format!("{folder}: {found}"), None)
-}
-
 /// Workspaces and VMs: how many there are, and each that is not as it should be.
 pub(super) fn instances(state_dir: &StateDir) -> Vec<Check> {
     let of_kind = |kind, name: &'static str| {

@@ -34,6 +34,7 @@ use serde_json::json;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watching::Watch;
@@ -233,7 +234,7 @@ impl Machine {
         }
         self.stderr.settle().await;
         let what = match tokio::time::timeout(LAST_WORDS, self.process.exited()).await {
-            Ok(Ok(status)) => format!("QEMU ended ({status})"),
+            Ok(status @ Ok(_)) => format!("QEMU ended ({})", describe_exit(&status)),
             _ => error.chain().join(": "),
         };
         let failure = StartFailure {
@@ -356,6 +357,9 @@ fn paused_at_start(reason: &PauseReason) -> Error {
 
 fn describe_exit(status: &io::Result<std::process::ExitStatus>) -> String {
     match status {
+        Ok(status) if status.signal() == Some(libc::SIGKILL) => {
+            format!("{status}: somebody killed it, or it met the memory limit of its control group")
+        }
         Ok(status) => status.to_string(),
         Err(error) => error.to_string(),
     }

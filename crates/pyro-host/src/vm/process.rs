@@ -5,7 +5,7 @@ use super::confinement::Hold;
 use super::qemu::RunAs;
 use super::spawn::{inherit_nothing, spawn_owned, watch};
 use command_fds::{CommandFdExt, FdMapping};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, waitpid};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -22,9 +22,11 @@ pub struct HandedOver {
     pub fd: OwnedFd,
 }
 
-/// A running process, killed and reaped when dropped.
+/// A running process, killed and reaped when dropped by its owner.
 #[derive(Debug)]
 pub struct OwnedProcess {
+    /// Who started it. A process that was forked off, as Python programs do, has copies of its values, and owns nothing.
+    owner: Pid,
     child: Offspring,
     /// Registered with the event loop at the first wait, as the thread that starts processes has none.
     pidfd: Option<AsyncFd<OwnedFd>>,
@@ -66,12 +68,16 @@ impl OwnedProcess {
             .map(|HandedOver { number, fd }| FdMapping { parent_fd: fd, child_fd: number })
             .collect();
         command.fd_mappings(mappings).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok(Self { child: Offspring::Plain(spawn_owned(command)?), pidfd: None })
+        Ok(Self::of(Offspring::Plain(spawn_owned(command)?)))
     }
 
     /// Takes over a child that was confined, with what limits it.
     pub(super) fn adopt(pid: Pid, hold: Hold) -> Self {
-        Self { child: Offspring::Confined { pid, status: None, hold: Some(hold) }, pidfd: None }
+        Self::of(Offspring::Confined { pid, status: None, hold: Some(hold) })
+    }
+
+    fn of(child: Offspring) -> Self {
+        Self { owner: getpid(), child, pidfd: None }
     }
 
     /// The process id.
@@ -139,7 +145,19 @@ impl Offspring {
 
 impl Drop for OwnedProcess {
     fn drop(&mut self) {
-        // Fails only where it was reaped already.
-        let _ = self.kill();
+        if self.owner != getpid() {
+            // What limits the process stays, too.
+            if let Offspring::Confined { hold, .. } = &mut self.child {
+                std::mem::forget(hold.take());
+            }
+            return;
+        }
+        match self.kill() {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                tracing::warn!(pid = self.id(), %error, "a process may not be killed, and may outlive its owner");
+            }
+            // Other failures say that it was reaped already.
+            _ => {}
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::host_record::HostRecord;
 use crate::error::{Context, Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
 use crate::program::find_program;
+use rustix::thread::CapabilitySet;
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,10 @@ impl RunAs {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }
+        if let Some(hindrance) = Self::hindrance() {
+            tracing::warn!("QEMU runs as root: {hindrance}");
+            return Ok(None);
+        }
         let group = match accelerator {
             Accelerator::Tcg => None,
             Accelerator::Kvm => kvm_group().ok_or_else(|| {
@@ -148,6 +153,31 @@ impl RunAs {
         }
         Ok(id.map(|id| Self { uid: id, gid: group.unwrap_or(id) }))
     }
+
+    /// Why a root that lacks capabilities (`capabilities(7)`) must not become another user, as far as that is known.
+    /// Without CAP_KILL neither it nor the kernel in its name could end a process of that user, which would outlive it.
+    pub(super) fn hindrance() -> Option<String> {
+        // Where it cannot be asked, the steps themselves will tell.
+        let effective = rustix::thread::capabilities(None).ok()?.effective;
+        let lacking = lacking(effective);
+        (!lacking.is_empty()).then(|| {
+            let names = lacking.join(", ");
+            format!("this root lacks {names}, and cannot run and end another user's process: give it that")
+        })
+    }
+}
+
+/// Which of the capabilities are not among these that it takes to start a process as another user, and to end it.
+fn lacking(effective: CapabilitySet) -> Vec<&'static str> {
+    [
+        (CapabilitySet::KILL, "CAP_KILL"),
+        (CapabilitySet::SETUID, "CAP_SETUID"),
+        (CapabilitySet::SETGID, "CAP_SETGID"),
+    ]
+    .into_iter()
+    .filter(|(capability, _)| !effective.contains(*capability))
+    .map(|(_, name)| name)
+    .collect()
 }
 
 fn random_16_bits() -> u32 {
@@ -171,6 +201,14 @@ fn is_mapped(map: &str, id: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_that_could_not_end_another_users_process_is_told_what_it_lacks() {
+        let docker = CapabilitySet::SETUID | CapabilitySet::SETGID;
+        assert_eq!(lacking(docker), ["CAP_KILL"]);
+        assert_eq!(lacking(CapabilitySet::KILL), ["CAP_SETUID", "CAP_SETGID"]);
+        assert!(lacking(docker | CapabilitySet::KILL | CapabilitySet::CHOWN).is_empty());
+    }
 
     #[test]
     fn versions_are_read_from_what_qemu_says() {

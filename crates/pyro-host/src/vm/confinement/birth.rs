@@ -33,6 +33,8 @@ pub(super) struct Plan {
     pub(super) wanted: Namespaces,
     pub(super) root: Option<Root>,
     pub(super) limits: Vec<(u32, u64)>,
+    /// Those that count only what is in the process's own user namespace, where it is born into one.
+    pub(super) limits_of_namespace: Vec<(u32, u64)>,
     pub(super) drops_privileges: bool,
     pub(super) ruleset: Option<OwnedFd>,
     pub(super) filters: Vec<BpfProgram>,
@@ -64,11 +66,11 @@ impl Plan {
         let mut births = births.into_iter().peekable();
         while let Some(birth) = births.next() {
             match self.attempt(birth) {
-                Ok(mut unborn) if unborn.report.of(Step::Mounts) >= BROKEN => {
+                Ok(unborn) if unborn.report.of(Step::Mounts) >= BROKEN => {
                     root_error = Some(unborn.report.of(Step::Mounts) & !BROKEN);
                     unborn.end();
                     self.root = None;
-                    unborn = self.attempt(birth)?;
+                    let unborn = self.attempt(birth)?;
                     return Ok(Unborn { refused, root_error, ..unborn });
                 }
                 Ok(unborn) => return Ok(Unborn { refused, root_error, ..unborn }),
@@ -117,6 +119,10 @@ impl Plan {
         let command = CommandLine::of(self.arguments.clone());
         let descriptors: Vec<(RawFd, RawFd)> =
             self.descriptors.iter().map(|(source, target)| (source.as_raw_fd(), *target)).collect();
+        let mut limits = self.limits.clone();
+        if birth & libc::CLONE_NEWUSER != 0 {
+            limits.extend(&self.limits_of_namespace);
+        }
         let tasks: Vec<RawFd> = self.groups.tasks().map(|tasks| tasks.as_raw_fd()).collect();
         let prepared = Prepared {
             tasks: &tasks,
@@ -126,7 +132,7 @@ impl Plan {
             user: self.user,
             namespaces: Namespaces { has_own_processes: birth & libc::CLONE_NEWPID != 0, ..self.wanted },
             root: self.root.as_ref(),
-            limits: &self.limits,
+            limits: &limits,
             drops_privileges: self.drops_privileges,
             ruleset: self.ruleset.as_ref().map(AsRawFd::as_raw_fd),
             filters: &self.filters,
@@ -176,10 +182,13 @@ impl Unborn {
         }
     }
 
-    /// Ends and reaps it.
-    pub(super) fn end(&mut self) {
-        let _ = kill_process(self.pid, Signal::KILL);
-        let _ = rustix::io::retry_on_intr(|| waitpid(Some(self.pid), WaitOptions::empty()));
+    /// Ends and reaps it. The pipes are closed first: where it may not be killed, as it is another user already, it ends
+    /// of itself when nobody can give it a word any more.
+    pub(super) fn end(self) {
+        let Self { pid, reports, word, .. } = self;
+        drop((reports, word));
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
     }
 
     fn say_go_on(&self) -> io::Result<()> {

@@ -2,19 +2,25 @@
 //!
 //! Version 2 where a folder that has the controllers for its children may be written to, version 1 for each controller
 //! that is mounted so. Nothing is changed but the folder that is made: the controllers of the folders above belong to
-//! whoever manages them. Folders are called `pyro-<pid of owner>-<n>`, and those of owners that are gone are swept by
-//! the next start.
+//! whoever manages them. Folders are called `pyro-<pid of owner>-<random>`, and those of owners that are gone are swept
+//! by a later start.
 
+mod ceiling;
+
+use ceiling::Ceiling;
 use rustix::process::Pid;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 /// The length of a turn of the scheduler's, in microseconds, of which a group gets a share.
 const PERIOD_US: u64 = 100_000;
 const PREFIX: &str = "pyro-";
+/// A folder this young may be of an owner that cannot be seen from here, in another pid namespace, and waits for its
+/// process.
+const YOUNG: Duration = Duration::from_secs(60);
 
 /// What a machine may use at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,13 +49,20 @@ impl Controller {
         }
     }
 
-    /// Which files get which values.
-    fn settings(self, version: Version, caps: Caps) -> Vec<(&'static str, String)> {
-        let quota = caps.n_cpus * PERIOD_US;
+    /// Which files get which values, none of them above the ceiling.
+    fn settings(self, version: Version, caps: Caps, ceiling: &Ceiling) -> Vec<(&'static str, String)> {
+        let below = |cap: u64, ceiling: Option<u64>| ceiling.map_or(cap, |ceiling| cap.min(ceiling));
+        let quota = below(caps.n_cpus * PERIOD_US, ceiling.cpu_quota_us);
         match (self, version) {
             (Self::Memory, Version::One) => vec![("memory.limit_in_bytes", caps.memory_bytes.to_string())],
-            (Self::Memory, Version::Two) => vec![("memory.max", caps.memory_bytes.to_string())],
-            (Self::Pids, _) => vec![("pids.max", caps.n_processes.to_string())],
+            (Self::Memory, Version::Two) => {
+                let max = ("memory.max", below(caps.memory_bytes, ceiling.memory_max_bytes).to_string());
+                let high = ceiling.memory_high_bytes.map(|high| ("memory.high", high.to_string()));
+                high.into_iter().chain([max]).collect()
+            }
+            (Self::Pids, _) => {
+                vec![("pids.max", below(caps.n_processes, ceiling.n_processes).to_string())]
+            }
             // The weight is that of as many ordinary processes: a group otherwise counts as one on a busy host.
             (Self::Cpu, Version::One) => vec![
                 ("cpu.cfs_period_us", PERIOD_US.to_string()),
@@ -85,6 +98,13 @@ struct Door {
     controllers: Vec<Controller>,
 }
 
+/// What one folder is to limit.
+struct Wanted<'a> {
+    version: Version,
+    controllers: &'a [Controller],
+    caps: Caps,
+}
+
 /// The folders of one machine, removed when dropped, which must be after its end.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -103,21 +123,22 @@ impl Groups {
     }
 
     fn make_in(hierarchies: &Hierarchies, caps: Caps) -> Self {
-        static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        let name = unique_name();
         let mut groups = Self::default();
         for (controller, parent) in &hierarchies.first {
-            let folder = parent.join(&name);
-            if groups.add(&folder, Version::One, &[*controller], caps).is_ok() {
-                sweep(parent);
-            }
+            sweep(parent);
+            let wanted = Wanted { version: Version::One, controllers: &[*controller], caps };
+            let _ = groups.add(&parent.join(&name), &wanted, &Ceiling::default());
         }
-        for (parent, controllers) in hierarchies.second() {
-            let wanted: Vec<Controller> =
+        for Place { parent, controllers, ceiling } in hierarchies.second() {
+            let controllers: Vec<Controller> =
                 controllers.into_iter().filter(|&one| !groups.limits(one)).collect();
-            if !wanted.is_empty() && groups.add(&parent.join(&name), Version::Two, &wanted, caps).is_ok() {
-                sweep(&parent);
+            if controllers.is_empty() {
+                continue;
+            }
+            sweep(parent);
+            let wanted = Wanted { version: Version::Two, controllers: &controllers, caps };
+            if groups.add(&parent.join(&name), &wanted, &ceiling).is_ok() {
                 break;
             }
         }
@@ -125,17 +146,12 @@ impl Groups {
     }
 
     /// Makes one folder. It counts only if everything in it could be set.
-    fn add(
-        &mut self,
-        folder: &Path,
-        version: Version,
-        controllers: &[Controller],
-        caps: Caps,
-    ) -> io::Result<()> {
+    fn add(&mut self, folder: &Path, wanted: &Wanted<'_>, ceiling: &Ceiling) -> io::Result<()> {
+        let Wanted { version, controllers, caps } = *wanted;
         fs::create_dir(folder)?;
         let set = || -> io::Result<File> {
-            for (file, value) in controllers.iter().flat_map(|one| one.settings(version, caps)) {
-                File::options().write(true).open(folder.join(file))?.write_all(value.as_bytes())?;
+            for (file, value) in controllers.iter().flat_map(|one| one.settings(version, caps, ceiling)) {
+                write_setting(folder, file, &value)?;
             }
             match version {
                 Version::One => File::options().write(true).open(folder.join("tasks")),
@@ -192,16 +208,48 @@ impl Drop for Groups {
     }
 }
 
+/// The owner's process id may come again before its folders are gone; the rest of the name does not.
+fn unique_name() -> String {
+    let mut bytes = [0; 8];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    format!("{PREFIX}{}-{:016x}", std::process::id(), u64::from_le_bytes(bytes))
+}
+
+fn write_setting(folder: &Path, file: &str, value: &str) -> io::Result<()> {
+    let write =
+        |value: &str| File::options().write(true).open(folder.join(file))?.write_all(value.as_bytes());
+    match write(value) {
+        // Version 1 refuses a group more than those above it have (`sched-bwc.rst` of the kernel's documentation).
+        // Without a quota of its own it has what they have, which is less than was wanted.
+        Err(error) if file == "cpu.cfs_quota_us" && error.raw_os_error() == Some(libc::EINVAL) => write("-1"),
+        written => written,
+    }
+}
+
 /// Removes what owners that are gone have left. A group in which somebody still is stays, as the kernel refuses it.
 fn sweep(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner =
             name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse::<u32>().ok());
-        if owner.is_some_and(|owner| !Path::new(&format!("/proc/{owner}")).exists()) {
+        let is_gone = |owner: u32| !Path::new(&format!("/proc/{owner}")).exists();
+        if owner.is_some_and(is_gone) && is_old(&entry) {
             let _ = fs::remove_dir(entry.path());
         }
     }
+}
+
+fn is_old(entry: &fs::DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|metadata| metadata.modified());
+    changed.is_ok_and(|changed| SystemTime::now().duration_since(changed).is_ok_and(|age| age >= YOUNG))
+}
+
+/// The controllers that a folder of version 2 gives to its children. One in which processes are can give none, unless it
+/// is the root of all: the kernel sees to that.
+fn given_to_children(folder: &Path) -> Vec<Controller> {
+    let names = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
+    let has = |one: &Controller| names.split_whitespace().any(|name| name == one.name());
+    Controller::ALL.into_iter().filter(has).collect()
 }
 
 /// Where this process is in the hierarchies of the host.
@@ -247,20 +295,25 @@ impl Hierarchies {
         hierarchies
     }
 
-    /// The folders of version 2 that give controllers to their children, the nearest first. One in which processes are
-    /// can give none, unless it is the root of all: the kernel sees to that.
-    fn second(&self) -> Vec<(PathBuf, Vec<Controller>)> {
-        let given = |folder: &PathBuf| {
-            let names = fs::read_to_string(folder.join("cgroup.subtree_control")).unwrap_or_default();
-            let has = |one: &Controller| names.split_whitespace().any(|name| name == one.name());
-            (folder.clone(), Controller::ALL.into_iter().filter(has).collect::<Vec<_>>())
-        };
-        let mut folders: Vec<_> =
-            self.second.iter().map(given).filter(|(_, controllers)| !controllers.is_empty()).collect();
-        // The sort keeps the order of equals: of those that give most, the nearest.
-        folders.sort_by_key(|(_, controllers)| std::cmp::Reverse(controllers.len()));
-        folders
+    /// The folders of version 2 in which a group can be limited, the nearest first: it is where this process is left as
+    /// little as can be.
+    fn second(&self) -> impl Iterator<Item = Place<'_>> {
+        self.second.iter().enumerate().filter_map(|(index, parent)| {
+            let controllers = given_to_children(parent);
+            let is_of_use = !controllers.is_empty();
+            is_of_use.then(|| Place { parent, controllers, ceiling: Ceiling::of(&self.second[..index]) })
+        })
     }
+}
+
+/// Where a group of version 2 might be made.
+#[derive(Debug, PartialEq, Eq)]
+struct Place<'a> {
+    parent: &'a Path,
+    /// What can be limited there.
+    controllers: Vec<Controller>,
+    /// What the group must not exceed, as it leaves the folders that say so.
+    ceiling: Ceiling,
 }
 
 /// A line of `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).

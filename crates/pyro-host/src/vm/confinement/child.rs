@@ -12,7 +12,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::os::fd::RawFd;
 
 /// How long the owner may take for its word. It takes microseconds.
-const PATIENCE_MS: c_int = 30_000;
+const PATIENCE_MS: c_int = 5_000;
 /// Of the securebits: user id 0 is nothing special, and that stays so (`capabilities(7)`).
 const NO_ROOT_FOR_GOOD: libc::c_ulong = 0b11;
 /// What the host is called inside.
@@ -26,6 +26,8 @@ pub(super) enum Step {
     Ipc,
     Hostname,
     Mounts,
+    /// A `/proc` that shows only what is in its own pid namespace.
+    OwnProc,
     Limits,
     BoundingSet,
     User,
@@ -37,7 +39,7 @@ pub(super) enum Step {
     Death,
 }
 
-pub(super) const N_STEPS: usize = 13;
+pub(super) const N_STEPS: usize = 14;
 /// Told of a step that was not wanted.
 pub(super) const NOT_TRIED: Errno = -1;
 /// Told, as an addition to the error, of mounts that were left half done: the process ends.
@@ -125,8 +127,8 @@ fn die_with_owner() -> Result<(), Errno> {
     sys::control(libc::PR_SET_PDEATHSIG, libc::SIGKILL.unsigned_abs().into())
 }
 
-/// A process group of its own, so that a Ctrl-C at the terminal reaches only the owner, which ends it in order; then control groups and
-/// namespaces.
+/// A process group of its own, so that a Ctrl-C at the terminal reaches only the owner, which ends it in order; then
+/// control groups and namespaces.
 fn leave_the_host(prepared: &Prepared<'_>, report: &mut Report) {
     let _ = sys::own_process_group();
     report.set(Step::Groups, prepared.tasks.iter().try_for_each(|&tasks| sys::tell(tasks, b"0")));
@@ -149,11 +151,11 @@ fn leave_the_host(prepared: &Prepared<'_>, report: &mut Report) {
     }
     let _ = sys::change_folder(c"/");
     if let Some(root) = prepared.root.filter(|_| report.of(Step::Mounts) == 0) {
-        let entered = root.enter(namespaces.has_own_processes).map_err(|failure| match failure {
-            Failure::Refused(error) => error,
-            Failure::Broken(error) => error | BROKEN,
-        });
-        report.set(Step::Mounts, entered);
+        match root.enter(namespaces.has_own_processes) {
+            Ok(own_proc) => report.set(Step::OwnProc, own_proc),
+            Err(Failure::Refused(error)) => report.set(Step::Mounts, Err(error)),
+            Err(Failure::Broken(error)) => report.set(Step::Mounts, Err(error | BROKEN)),
+        }
     }
 }
 

@@ -201,18 +201,33 @@ impl Isolation {
         }
         let lacking: Vec<&Layer> = self.lacking().collect();
         let names: Vec<&str> = lacking.iter().map(|layer| layer.name.code()).collect();
-        let reasons: Vec<String> = lacking
-            .iter()
-            .map(|layer| format!("{}: {}", layer.name, layer.missing.as_deref().unwrap_or("not given")))
-            .collect();
         let message = format!(
-            "full isolation is required, and this host does not give all of it: {} of QEMU's confinement",
+            "full isolation is required, and this host does not give all of it; missing: {}",
             names.join(", ")
         );
+        let reasons = reasons(&lacking);
         Err(Error::new(ErrorKind::UnsupportedHost, message).with_source(reasons.join("; ")).with_hint(
             "mend what is named, or start without requiring full isolation; `pyro doctor` shows each layer",
         ))
     }
+}
+
+/// What each layer lacks, and why. A reason that several share, such as that the host gives no namespaces, is told once.
+fn reasons(lacking: &[&Layer]) -> Vec<String> {
+    let (mut told, mut reasons) = (Vec::new(), Vec::new());
+    for layer in lacking {
+        let missing = layer.missing.as_deref().unwrap_or("not given");
+        reasons.push(match missing.split_once(": ") {
+            Some((what, why)) if told.contains(&why) => {
+                format!("{}: {what}, for the same reason", layer.name)
+            }
+            parts => {
+                told.extend(parts.map(|(_, why)| why));
+                format!("{}: {missing}", layer.name)
+            }
+        });
+    }
+    reasons
 }
 
 #[cfg(test)]
@@ -235,6 +250,29 @@ mod tests {
         assert!(
             text.contains("files, limits") && text.contains("no landlock") && text.contains("cpu"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_reason_that_layers_share_is_told_once() {
+        let why = "namespaces are refused (Operation not permitted): allow them";
+        let layers = vec![
+            Layer::partial(LayerName::Network, "filter", format!("no network namespace (a word): {why}")),
+            Layer::missing(LayerName::Ipc, format!("no IPC namespace: {why}")),
+            Layer::missing(LayerName::Limits, "no control group: not tried"),
+        ];
+        let error = Isolation::of(layers).check(RequireIsolation::Full).unwrap_err();
+        let chain = error.chain();
+        assert_eq!(
+            chain[0],
+            "full isolation is required, and this host does not give all of it; missing: network, ipc, limits"
+        );
+        assert_eq!(
+            chain[1],
+            format!(
+                "network: no network namespace (a word): {why}; ipc: no IPC namespace, for the same reason; \
+                 limits: no control group: not tried"
+            )
         );
     }
 

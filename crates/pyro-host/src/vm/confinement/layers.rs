@@ -37,33 +37,26 @@ impl Means {
     }
 }
 
+/// Why root becomes nobody else.
+fn no_user() -> String {
+    RunAs::hindrance().unwrap_or_else(|| {
+        "no unprivileged user is mapped into this user namespace: map user 65534, or start pyro as an ordinary user"
+            .into()
+    })
+}
+
 /// What was given to this process.
 pub(super) fn isolation(means: &Means, plan: &Plan, unborn: &Unborn) -> Isolation {
     let host = Outcome { means, plan, unborn };
-    let in_network = |why| format!("{why}; it shares the host's network, but can make no socket");
-    let among_others =
-        |why| format!("{why}; it sees the host's processes, which the filter keeps it from tracing");
-    let alone = |why| why;
+    let tried = &means.mechanisms;
     Isolation::of(vec![
         host.user(),
         host.privileges(),
         host.files(),
-        host.namespace(
-            LayerName::Network,
-            "network namespace",
-            Step::Network,
-            means.mechanisms.network_namespace,
-            in_network,
-        ),
-        host.processes(among_others),
-        host.namespace(LayerName::Ipc, "IPC namespace", Step::Ipc, means.mechanisms.ipc_namespace, alone),
-        host.namespace(
-            LayerName::Hostname,
-            "UTS namespace",
-            Step::Hostname,
-            means.mechanisms.uts_namespace,
-            alone,
-        ),
+        host.namespace(LayerName::Network, "network namespace", Step::Network, tried.network_namespace),
+        host.processes(),
+        host.namespace(LayerName::Ipc, "IPC namespace", Step::Ipc, tried.ipc_namespace),
+        host.namespace(LayerName::Hostname, "UTS namespace", Step::Hostname, tried.uts_namespace),
         host.syscalls(),
         host.limits(),
     ])
@@ -88,6 +81,27 @@ impl Outcome<'_> {
         }
     }
 
+    /// The same for what needs a right in the namespaces it is about, which hosts refuse also where they gave those.
+    fn refused_right(&self, step: Step) -> String {
+        match self.unborn.report.of(step) {
+            error @ (libc::EPERM | libc::EACCES | libc::ENOSPC) => advice::namespaces(error),
+            _ => self.error(step),
+        }
+    }
+
+    fn has_own_user(&self) -> bool {
+        self.means.run_as.is_some() && self.is_done(Step::User)
+    }
+
+    fn has_landlock(&self) -> bool {
+        self.means.landlock.is_ok() && self.is_done(Step::Landlock)
+    }
+
+    /// Whether it could open what the host's own `/proc` says of all processes.
+    fn sees_hosts_proc(&self) -> bool {
+        self.is_done(Step::Mounts) && !self.is_done(Step::OwnProc) && !self.has_landlock()
+    }
+
     fn user(&self) -> Layer {
         let own = rustix::process::geteuid();
         match (self.means.run_as, own.is_root()) {
@@ -98,10 +112,7 @@ impl Outcome<'_> {
                 LayerName::User,
                 format!("it runs as root: to become another user was refused ({})", self.error(Step::User)),
             ),
-            (None, true) => Layer::missing(
-                LayerName::User,
-                "it runs as root, as no unprivileged user is mapped into this user namespace: map user 65534, or start pyro as an ordinary user",
-            ),
+            (None, true) => Layer::missing(LayerName::User, format!("it runs as root: {}", no_user())),
             (None, false) => Layer {
                 state: LayerState::Shared,
                 ..Layer::full(LayerName::User, format!("user {}, who started it", own.as_raw()))
@@ -143,8 +154,26 @@ impl Outcome<'_> {
                 landlock,
                 format!("this version of Landlock lets files be emptied: Linux 6.2 has a newer one; {why}"),
             ),
-            (Err(_), Ok(mounts)) => Layer::full(LayerName::Files, mounts),
+            (Err(landlock), Ok(mounts)) => self.by_root_alone(mounts, &landlock),
             (Err(landlock), Err(mounts)) => Layer::missing(LayerName::Files, format!("{landlock}; {mounts}")),
+        }
+    }
+
+    /// A root folder hides what has names. What was handed over can be opened anew through `/proc/self/fd`, by the rights
+    /// of the file alone.
+    fn by_root_alone(&self, mounts: &str, no_landlock: &str) -> Layer {
+        let mut gaps = Vec::new();
+        if !self.has_own_user() {
+            gaps.push(
+                "files that were handed over for reading can be opened for writing, as its user owns them",
+            );
+        }
+        if self.sees_hosts_proc() {
+            gaps.push("the host's /proc is in its root folder");
+        }
+        match gaps.is_empty() {
+            true => Layer::full(LayerName::Files, mounts),
+            false => Layer::partial(LayerName::Files, mounts, format!("{no_landlock}; {}", gaps.join("; "))),
         }
     }
 
@@ -152,7 +181,7 @@ impl Outcome<'_> {
         let why = match (self.unborn.root_error, self.plan.root.is_some(), self.refusal()) {
             (Some(error), ..) => io::Error::from_raw_os_error(error).to_string(),
             (None, true, Some(refusal)) => refusal,
-            (None, true, None) => self.error(Step::Mounts),
+            (None, true, None) => self.refused_right(Step::Mounts),
             (None, false, _) => "it was not tried".into(),
         };
         format!("no mount namespace: {why}")
@@ -171,40 +200,48 @@ impl Outcome<'_> {
         }
     }
 
-    fn namespace(
-        &self,
-        name: LayerName,
-        by: &str,
-        step: Step,
-        is_tried: bool,
-        otherwise: impl Fn(String) -> String,
-    ) -> Layer {
+    fn namespace(&self, name: LayerName, by: &str, step: Step, is_tried: bool) -> Layer {
         if self.is_done(step) {
             return Layer::full(name, by);
         }
-        let why = self.refusal().filter(|_| is_tried).unwrap_or_else(|| self.error(step));
-        self.lacking(name, otherwise(format!("no {by}: {why}")))
+        let why = self.refusal().filter(|_| is_tried).unwrap_or_else(|| self.refused_right(step));
+        self.lacking(name, by, &why)
     }
 
-    fn processes(&self, otherwise: impl Fn(String) -> String) -> Layer {
+    fn processes(&self) -> Layer {
         const BY: &str = "pid namespace";
         if self.unborn.birth & libc::CLONE_NEWPID != 0 {
-            return Layer::full(LayerName::Processes, BY);
+            return match self.sees_hosts_proc() {
+                false => Layer::full(LayerName::Processes, BY),
+                true => Layer::partial(
+                    LayerName::Processes,
+                    BY,
+                    format!(
+                        "without Landlock it sees the host's processes in /proc, as no other can be mounted here: {}",
+                        self.error(Step::OwnProc)
+                    ),
+                ),
+            };
         }
         let why = match self.means.mechanisms.pid_namespace {
             true => self.refusal().unwrap_or_else(|| "it was refused".into()),
             false => "it was not tried".into(),
         };
-        self.lacking(LayerName::Processes, otherwise(format!("no {BY}: {why}")))
+        self.lacking(LayerName::Processes, BY, &why)
     }
 
     /// A namespace that is missing: of network and processes, the filter keeps the worst away.
-    fn lacking(&self, name: LayerName, why: String) -> Layer {
-        let filtered =
-            matches!(name, LayerName::Network | LayerName::Processes) && self.is_done(Step::Filter);
-        match filtered {
-            true => Layer::partial(name, "seccomp filter", why),
-            false => Layer::missing(name, why.split("; it s").next().unwrap_or_default()),
+    fn lacking(&self, name: LayerName, by: &str, why: &str) -> Layer {
+        let kept_away = match name {
+            LayerName::Network => Some("it shares the host's network, but can make no socket"),
+            LayerName::Processes => Some("it sees the host's processes, but can trace none"),
+            _ => None,
+        };
+        match kept_away.filter(|_| self.is_done(Step::Filter)) {
+            Some(kept_away) => {
+                Layer::partial(name, "seccomp filter", format!("no {by} ({kept_away}): {why}"))
+            }
+            None => Layer::missing(name, format!("no {by}: {why}")),
         }
     }
 

@@ -13,8 +13,8 @@
 //! Nothing that a host lacks prevents a start, unless all is required; then QEMU never runs. What came out is told layer
 //! by layer, for the very process it is about ([`Isolation`]). `full` means: a user of the machine's own (or that of
 //! who started it, whose files and processes are out of reach); no capabilities and no way to gain any; no file but
-//! its own, by Landlock or a root folder of its own; its own network, pid, IPC and UTS namespaces; the seccomp filter;
-//! memory, number of processes and CPU each limited by a control group.
+//! its own, by Landlock, or, for a user of the machine's own, by a root folder of its own; its own network, pid, IPC and
+//! UTS namespaces; the seccomp filter; memory, number of processes and CPU each limited by a control group.
 //!
 //! This module knows nothing of QEMU's arguments: it starts whatever program it is given.
 
@@ -141,12 +141,13 @@ fn plan(wanted: Wanted<'_>, mechanisms: &Mechanisms) -> io::Result<(Plan, Means)
         true => syscalls::filters(),
         false => Err(NOT_TRIED.to_owned()),
     };
+    let files = || wanted.handed_over.iter().map(|one| one.fd.as_fd());
     let groups = match mechanisms.cgroups {
-        true => Groups::make(size.caps()),
+        true => Groups::make(size.caps(limits::in_memory_bytes(files()))),
         false => Groups::default(),
     };
-    let largest_file = limits::largest_file(wanted.handed_over.iter().map(|one| one.fd.as_fd()));
-    let limits = limits::of_process(size, &groups, run_as.is_some(), largest_file);
+    let limits = limits::of_process(size, &groups, run_as.is_some(), limits::largest_file(files()));
+    let limits_of_namespace = limits::of_namespace(size, &groups);
     let means = Means::new(mechanisms, run_as, &rules, &filters);
     let program = std::fs::canonicalize(wanted.program)?;
     let plan = Plan {
@@ -162,6 +163,7 @@ fn plan(wanted: Wanted<'_>, mechanisms: &Mechanisms) -> io::Result<(Plan, Means)
         },
         root: mechanisms.mount_namespace.then(|| root::Root::plan(&view)).flatten(),
         limits,
+        limits_of_namespace,
         drops_privileges: mechanisms.privileges,
         ruleset: rules.ok().map(|rules| raise(&rules.ruleset)).transpose()?,
         filters: filters.unwrap_or_default(),

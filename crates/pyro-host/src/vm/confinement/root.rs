@@ -71,8 +71,9 @@ impl Root {
     }
 
     /// Puts this process, which is alone in its mount namespace, into the new root. `has_own_processes` says that it is
-    /// in a pid namespace of its own, so that its `/proc` can show that alone.
-    pub(super) fn enter(&self, has_own_processes: bool) -> Result<(), Failure> {
+    /// in a pid namespace of its own, so that its `/proc` can show that alone. Returns why it does not, where the host's
+    /// own had to be taken.
+    pub(super) fn enter(&self, has_own_processes: bool) -> Result<Result<(), Errno>, Failure> {
         self.turn().map_err(Failure::Refused)?;
         self.furnish(has_own_processes).map_err(Failure::Broken)
     }
@@ -88,7 +89,7 @@ impl Root {
         })
     }
 
-    fn furnish(&self, has_own_processes: bool) -> Result<(), Errno> {
+    fn furnish(&self, has_own_processes: bool) -> Result<Result<(), Errno>, Errno> {
         sys::change_folder(c"/")?;
         // Another user is to enter these folders, whatever the owner keeps for itself.
         sys::set_umask(0o022);
@@ -102,22 +103,23 @@ impl Root {
             }
         }
         sys::make_folder(c"/proc")?;
-        show_processes(has_own_processes)?;
+        let own_proc = if has_own_processes { show_own_processes() } else { Err(libc::ESRCH) };
+        if own_proc.is_err() {
+            // In a container whose own /proc is partly hidden, no other can be had.
+            sys::mount(Some(c"/.host/proc"), c"/proc", None, libc::MS_BIND | libc::MS_REC, None)?;
+        }
         sys::detach(HOST)?;
         sys::remove_folder(HOST);
-        sys::make_read_only(c"/")
+        sys::make_read_only(c"/")?;
+        Ok(own_proc)
     }
 }
 
 /// QEMU opens some of its descriptors by their names in `/proc/self/fd`.
-fn show_processes(only_own: bool) -> Result<(), Errno> {
+fn show_own_processes() -> Result<(), Errno> {
     let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     let proc = |data| sys::mount(Some(c"proc"), c"/proc", Some(c"proc"), flags, data);
-    if only_own && (proc(Some(c"subset=pid")).is_ok() || proc(None).is_ok()) {
-        return Ok(());
-    }
-    // In a container whose own /proc is partly hidden, no other can be had.
-    sys::mount(Some(c"/.host/proc"), c"/proc", None, libc::MS_BIND | libc::MS_REC, None)
+    proc(Some(c"subset=pid")).or_else(|_| proc(None))
 }
 
 /// The folders that lead to a path, outermost first, without the root.

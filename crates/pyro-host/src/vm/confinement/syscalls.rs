@@ -11,6 +11,12 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
+// Too young for some C libraries to name them (`asm/unistd_64.h`).
+const SYS_FCHMODAT2: libc::c_long = 452;
+const SYS_SETXATTRAT: libc::c_long = 463;
+const SYS_REMOVEXATTRAT: libc::c_long = 466;
+const SYS_FILE_SETATTR: libc::c_long = 469;
+
 /// Refused with EPERM, whatever the arguments.
 const REFUSED: &[libc::c_long] = &[
     // New processes.
@@ -40,6 +46,61 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_listen,
     libc::SYS_accept,
     libc::SYS_accept4,
+    // What is shared with other programs by a number or a name: shared memory, semaphores, queues. The namespace for it
+    // may be missing.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+    libc::SYS_msgget,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_msgctl,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    // A greater share of the processors than others have.
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_setpriority,
+    libc::SYS_ioprio_set,
+    // What is known of a file: rights, owners, times, attributes. Landlock does not guard it, and an ordinary user owns
+    // the files that its machine may only read.
+    libc::SYS_chmod,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    SYS_FCHMODAT2,
+    libc::SYS_chown,
+    libc::SYS_fchown,
+    libc::SYS_lchown,
+    libc::SYS_fchownat,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_utimensat,
+    libc::SYS_futimesat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    SYS_SETXATTRAT,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    SYS_REMOVEXATTRAT,
+    SYS_FILE_SETATTR,
+    // Names of files: QEMU has all of its files by descriptor, and gives names to none.
+    libc::SYS_link,
+    libc::SYS_linkat,
+    libc::SYS_symlink,
+    libc::SYS_symlinkat,
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
     // Namespaces, mounts, roots.
     libc::SYS_setns,
     libc::SYS_unshare,
@@ -110,8 +171,25 @@ const REFUSED: &[libc::c_long] = &[
 /// Requests of `prctl(2)` that are refused: to outlive the owner, and to rearrange what the kernel believes of a process.
 const REFUSED_CONTROLS: [i32; 4] =
     [libc::PR_SET_PDEATHSIG, libc::PR_SET_MM, libc::PR_SET_PTRACER, libc::PR_SET_CHILD_SUBREAPER];
-/// Requests of `ioctl(2)` that put words into a terminal's mouth.
-const REFUSED_REQUESTS: [u64; 2] = [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */];
+/// Requests of `ioctl(2)` that are refused: to put words into a terminal's mouth, to change the attributes of a file that
+/// is only open for reading, and to have signals sent to others.
+const REFUSED_REQUESTS: [u64; 8] = [
+    0x5412,      // TIOCSTI
+    0x541c,      // TIOCLINUX
+    0x4008_6602, // FS_IOC_SETFLAGS
+    0x4004_6602, // FS_IOC32_SETFLAGS
+    0x401c_5820, // FS_IOC_FSSETXATTR
+    0x4080_6685, // FS_IOC_ENABLE_VERITY
+    0x8901,      // FIOSETOWN
+    0x8902,      // SIOCSPGRP
+];
+/// Commands of `fcntl(2)` that are refused: to have signals sent to others, and to make others wait for a file.
+const REFUSED_COMMANDS: [u64; 4] = [
+    8,    // F_SETOWN
+    10,   // F_SETSIG
+    15,   // F_SETOWN_EX
+    1024, // F_SETLEASE
+];
 
 /// System calls of the x32 interface have this bit, and would pass a filter that knows only the usual numbers.
 const X32_BIT: u32 = 0x4000_0000;
@@ -143,8 +221,12 @@ fn rules() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Error> {
     let controls =
         REFUSED_CONTROLS.iter().map(|control| when(0, SeccompCmpOp::Eq, control.unsigned_abs().into()));
     rules.insert(libc::SYS_prctl, controls.collect::<Result<_, _>>()?);
-    let requests = REFUSED_REQUESTS.iter().map(|&request| when(1, SeccompCmpOp::Eq, request));
-    rules.insert(libc::SYS_ioctl, requests.collect::<Result<_, _>>()?);
+    for (call, refused) in [(libc::SYS_ioctl, &REFUSED_REQUESTS[..]), (libc::SYS_fcntl, &REFUSED_COMMANDS)] {
+        let refused = refused.iter().map(|&number| when(1, SeccompCmpOp::Eq, number));
+        rules.insert(call, refused.collect::<Result<_, _>>()?);
+    }
+    // The limits of another process; 0 is the caller.
+    rules.insert(libc::SYS_prlimit64, vec![when(0, SeccompCmpOp::Ne, 0)?]);
     Ok(rules)
 }
 

@@ -39,15 +39,68 @@ fn a_group_that_the_mount_does_not_show_is_not_guessed() {
 }
 
 #[test]
-fn version_2_looks_up_to_the_nearest_folder_that_gives_all() {
+fn version_2_looks_up_to_the_nearest_folder_that_gives_anything() {
     let root = tempfile::tempdir().unwrap();
     group(root.path(), "cpu memory pids");
     group(&root.path().join("user"), "cpu io memory pids");
     group(&root.path().join("user/app"), "memory pids");
     group(&root.path().join("user/app/own"), "");
-    let folders = second(root.path(), "/user/app/own").second();
-    let names: Vec<&Path> = folders.iter().map(|(path, _)| path.strip_prefix(root.path()).unwrap()).collect();
-    assert_eq!(names, [Path::new("user"), Path::new(""), Path::new("user/app")]);
+    let hierarchies = second(root.path(), "/user/app/own");
+    let names: Vec<&Path> =
+        hierarchies.second().map(|place| place.parent.strip_prefix(root.path()).unwrap()).collect();
+    assert_eq!(names, [Path::new("user/app"), Path::new("user"), Path::new("")]);
+    assert_eq!(hierarchies.second().next().unwrap().controllers, [Controller::Memory, Controller::Pids]);
+}
+
+#[test]
+fn a_group_further_up_does_not_leave_the_limits_of_the_folders_passed_over() {
+    let root = tempfile::tempdir().unwrap();
+    let (app, own) = (root.path().join("app"), root.path().join("app/own"));
+    group(root.path(), "cpu memory pids");
+    group(&app, "");
+    group(&own, "");
+    let set = |folder: &Path, file: &str, text: &str| fs::write(folder.join(file), text).unwrap();
+    set(root.path(), "memory.max", "5\n");
+    set(&app, "memory.max", "400000000\n");
+    set(&app, "memory.high", "max\n");
+    set(&app, "cpu.max", "max 100000\n");
+    set(&app, "pids.max", "1000\n");
+    set(&own, "memory.max", "max\n");
+    set(&own, "memory.high", "300000000\n");
+    set(&own, "cpu.max", "25000 50000\n");
+    let hierarchies = second(root.path(), "/app/own");
+    let places: Vec<Place<'_>> = hierarchies.second().collect();
+    assert_eq!(places.len(), 1);
+    let settings: Vec<(&str, String)> = Controller::ALL
+        .into_iter()
+        .flat_map(|one| one.settings(Version::Two, CAPS, &places[0].ceiling))
+        .collect();
+    let expected = [
+        ("memory.high", "300000000"),
+        ("memory.max", "400000000"),
+        ("pids.max", "129"),
+        ("cpu.max", "50000 100000"),
+        ("cpu.weight", "200"),
+    ];
+    assert_eq!(settings, expected.map(|(file, value)| (file, value.to_owned())));
+}
+
+/// The kernel's own version 1, where the tests may write to it.
+#[test]
+fn below_a_parent_with_a_smaller_quota_a_group_of_version_1_has_what_the_parent_has() {
+    let parent = Path::new("/sys/fs/cgroup/cpu").join(unique_name());
+    if fs::create_dir(&parent).is_err() || fs::write(parent.join("cpu.cfs_quota_us"), "50000").is_err() {
+        println!("NOT TESTED: no control group of version 1 for cpu can be made");
+        return;
+    }
+    let hierarchies = Hierarchies { first: vec![(Controller::Cpu, parent.clone())], second: Vec::new() };
+    let groups = Groups::make_in(&hierarchies, CAPS);
+    let quota = groups.folders.first().map(|folder| fs::read_to_string(folder.join("cpu.cfs_quota_us")));
+    let is_given = groups.limits(Controller::Cpu);
+    drop(groups);
+    fs::remove_dir(&parent).unwrap();
+    assert!(is_given);
+    assert_eq!(quota.unwrap().unwrap().trim(), "-1");
 }
 
 #[test]
@@ -72,15 +125,22 @@ fn what_dead_owners_left_is_swept_and_nothing_else() {
         "pyro-x".into(),
         "other".into(),
     ];
+    let left = || names.each_ref().map(|name| root.path().join(name).exists());
     names.iter().for_each(|name| fs::create_dir(root.path().join(name)).unwrap());
     sweep(root.path());
-    let left = |name: &str| root.path().join(name).exists();
-    assert_eq!(names.each_ref().map(|name| left(name)), [false, true, true, true]);
+    // An owner that cannot be seen may be about to use it.
+    assert_eq!(left(), [true; 4]);
+    for name in &names {
+        let folder = File::open(root.path().join(name)).unwrap();
+        folder.set_modified(SystemTime::now() - 2 * YOUNG).unwrap();
+    }
+    sweep(root.path());
+    assert_eq!(left(), [false, true, true, true]);
 }
 
 #[test]
 fn each_version_has_its_own_words() {
-    let words = |controller: Controller, version| controller.settings(version, CAPS);
+    let words = |controller: Controller, version| controller.settings(version, CAPS, &Ceiling::default());
     assert_eq!(
         words(Controller::Cpu, Version::Two),
         [("cpu.max", "200000 100000".to_owned()), ("cpu.weight", "200".to_owned())]
@@ -102,7 +162,8 @@ fn a_process_is_born_into_a_folder_of_version_2() {
     };
     let mut groups = Groups::default();
     let name = format!("pyro-{}-test", std::process::id());
-    if groups.add(&parent.join(&name), Version::Two, &[], CAPS).is_err() {
+    let wanted = Wanted { version: Version::Two, controllers: &[], caps: CAPS };
+    if groups.add(&parent.join(&name), &wanted, &Ceiling::default()).is_err() {
         println!("NOT TESTED: no control group may be made in {}", parent.display());
         return;
     }

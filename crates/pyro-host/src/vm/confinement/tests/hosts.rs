@@ -58,16 +58,51 @@ fn each_mechanism_may_be_missing() {
     again_as_ordinary_user("hosts::each_mechanism_may_be_missing");
 }
 
+/// What was handed over to an ordinary user's machine is that user's, and a root folder does not guard it.
 #[test]
-fn one_of_landlock_and_a_root_folder_is_enough() {
-    for mechanisms in [
-        Mechanisms { landlock: false, ..Mechanisms::ALL },
-        Mechanisms { mount_namespace: false, ..Mechanisms::ALL },
-    ] {
-        let isolation = outcome(mechanisms);
-        assert_eq!(state(&isolation, LayerName::Files).0, LayerState::Full, "{isolation:?}");
+fn landlock_alone_is_enough_and_a_root_folder_alone_only_with_a_user_of_its_own() {
+    let isolation = outcome(Mechanisms { mount_namespace: false, ..Mechanisms::ALL });
+    assert_eq!(state(&isolation, LayerName::Files).0, LayerState::Full, "{isolation:?}");
+    let without_landlock = Mechanisms { landlock: false, ..Mechanisms::ALL };
+    let isolation = outcome(without_landlock);
+    let (files, why) = state(&isolation, LayerName::Files);
+    match rustix::process::geteuid().is_root() {
+        true => assert_eq!(files, LayerState::Full, "{isolation:?}"),
+        false => assert!(files == LayerState::Partial && why.contains("handed over"), "{isolation:?}"),
     }
-    again_as_ordinary_user("hosts::one_of_landlock_and_a_root_folder_is_enough");
+    let isolation = outcome(Mechanisms { own_user: false, ..without_landlock });
+    assert_eq!(state(&isolation, LayerName::Files).0, LayerState::Partial, "{isolation:?}");
+    again_as_ordinary_user(
+        "hosts::landlock_alone_is_enough_and_a_root_folder_alone_only_with_a_user_of_its_own",
+    );
+}
+
+#[test]
+fn without_landlock_the_hosts_proc_in_the_root_folder_is_a_gap() {
+    let mechanisms = Mechanisms { pid_namespace: false, ..Mechanisms::ALL };
+    let isolation = outcome(mechanisms);
+    assert_eq!(state(&isolation, LayerName::Files).0, LayerState::Full, "{isolation:?}");
+    let isolation = outcome(Mechanisms { landlock: false, ..mechanisms });
+    let (files, why) = state(&isolation, LayerName::Files);
+    assert!(files == LayerState::Partial && why.contains("/proc"), "{isolation:?}");
+}
+
+/// As in a container that keeps little of root.
+#[test]
+fn a_root_that_could_not_end_another_users_process_does_not_become_one() {
+    if !rustix::process::geteuid().is_root() || std::env::var_os(COPY).is_some() {
+        println!("NOT TESTED: this process is not root");
+        return;
+    }
+    let name = "vm::confinement::tests::hosts::every_layer_is_told_in_its_order";
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-kill", "--inh-caps=-kill", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("lacks CAP_KILL"), "{text}");
 }
 
 #[test]
@@ -132,6 +167,28 @@ fn the_owners_umask_is_not_in_the_way_of_another_user() {
     let tests = std::env::current_exe().unwrap();
     let output = Command::new("sh").args(["-c", script]).arg(tests).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// As Python programs do: what the copy drops at its end belongs to the process that it is a copy of.
+#[test]
+fn a_copy_of_the_owner_that_was_forked_off_ends_no_machine() {
+    let stderr = File::options().write(true).open("/dev/null").unwrap();
+    let arguments = ["1000".to_owned()];
+    let (mut process, _) =
+        start(wanted(Path::new("/bin/sleep"), &arguments, stderr.into()), &ConfinementSettings::default())
+            .unwrap();
+    let copy = system_calls::fork_into(0, None).unwrap();
+    if copy == 0 {
+        drop(process);
+        system_calls::end();
+    }
+    let copy = rustix::process::Pid::from_raw(copy).unwrap();
+    rustix::process::waitpid(Some(copy), rustix::process::WaitOptions::empty()).unwrap();
+    // A signal takes effect when the process runs next.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    assert!(status.contains("State:\tS"), "{status}");
+    process.kill().unwrap();
 }
 
 #[test]

@@ -36,6 +36,88 @@ static void tell(const char *name, const char *detail, long result) {
         dprintf(2, "ALLOWED %s%s\n", name, detail);
 }
 
+/* For what must be refused as such, and not for some other reason, such as wrong arguments. */
+static void refused(const char *name, long result) {
+    if (result < 0 && errno == EPERM)
+        dprintf(2, "denied %s\n", name);
+    else
+        dprintf(2, "ALLOWED %s (%s)\n", name, result < 0 ? strerror(errno) : "done");
+}
+#define REFUSED(number, ...) refused(#number, syscall(number, ##__VA_ARGS__))
+/* Too young for some C libraries. */
+#define SYS_FCHMODAT2 452
+#define SYS_SETXATTRAT 463
+#define SYS_REMOVEXATTRAT 466
+#define SYS_FILE_SETATTR 469
+
+/* Descriptor 8 is a file that was handed over for reading. */
+static void metadata(void) {
+    const char *file = "/proc/self/fd/8", *attribute = "user.pyro";
+    struct fsxattr { unsigned words[7]; } attributes = {{0}};
+    long times[4] = {0};
+    int flags = 0;
+    REFUSED(SYS_chmod, file, 0777);
+    REFUSED(SYS_fchmod, 8, 0777);
+    REFUSED(SYS_fchmodat, AT_FDCWD, file, 0777);
+    REFUSED(SYS_FCHMODAT2, 8, "", 0777, AT_EMPTY_PATH);
+    REFUSED(SYS_chown, file, -1, -1);
+    REFUSED(SYS_fchown, 8, -1, -1);
+    REFUSED(SYS_lchown, file, -1, -1);
+    REFUSED(SYS_fchownat, 8, "", -1, -1, AT_EMPTY_PATH);
+    REFUSED(SYS_utime, file, NULL);
+    REFUSED(SYS_utimes, file, NULL);
+    REFUSED(SYS_utimensat, 8, NULL, times, 0);
+    REFUSED(SYS_futimesat, 8, NULL, NULL);
+    REFUSED(SYS_setxattr, file, attribute, "x", 1, 0);
+    REFUSED(SYS_lsetxattr, file, attribute, "x", 1, 0);
+    REFUSED(SYS_fsetxattr, 8, attribute, "x", 1, 0);
+    REFUSED(SYS_SETXATTRAT, 8, "", AT_EMPTY_PATH, attribute, times, 16);
+    REFUSED(SYS_removexattr, file, attribute);
+    REFUSED(SYS_lremovexattr, file, attribute);
+    REFUSED(SYS_fremovexattr, 8, attribute);
+    REFUSED(SYS_REMOVEXATTRAT, 8, "", AT_EMPTY_PATH, attribute);
+    REFUSED(SYS_FILE_SETATTR, 8, "", times, 24, AT_EMPTY_PATH);
+    REFUSED(SYS_link, file, "/tmp/pyro-link");
+    REFUSED(SYS_linkat, 8, "", AT_FDCWD, "/tmp/pyro-link", AT_EMPTY_PATH);
+    REFUSED(SYS_symlink, file, "/tmp/pyro-link");
+    REFUSED(SYS_symlinkat, file, AT_FDCWD, "/tmp/pyro-link");
+    REFUSED(SYS_mknod, "/tmp/pyro-node", S_IFIFO, 0);
+    REFUSED(SYS_mknodat, AT_FDCWD, "/tmp/pyro-node", S_IFIFO, 0);
+    REFUSED(SYS_rename, file, "/tmp/pyro-link");
+    REFUSED(SYS_renameat, AT_FDCWD, file, AT_FDCWD, "/tmp/pyro-link");
+    REFUSED(SYS_renameat2, AT_FDCWD, file, AT_FDCWD, "/tmp/pyro-link", 0);
+    refused("FS_IOC_SETFLAGS", ioctl(8, 0x40086602, &flags));
+    refused("FS_IOC_FSSETXATTR", ioctl(8, 0x401c5820, &attributes));
+    refused("F_SETLEASE", fcntl(8, F_SETLEASE, F_RDLCK));
+}
+
+/* What reaches other processes by a number. */
+static void others(pid_t owner) {
+    struct f_owner_ex who = {F_OWNER_PID, owner};
+    struct rlimit limit = {0, 0};
+    int number = owner;
+    REFUSED(SYS_shmget, 0x7079, 4096, 01600);
+    REFUSED(SYS_shmat, 0, NULL, 0);
+    REFUSED(SYS_semget, 0x7079, 1, 01600);
+    REFUSED(SYS_semop, 0, NULL, 0);
+    REFUSED(SYS_msgget, 0x7079, 01600);
+    REFUSED(SYS_mq_open, "pyro-probe", O_RDWR | O_CREAT, 0600, NULL);
+    REFUSED(SYS_sched_setparam, 0, NULL);
+    REFUSED(SYS_sched_setscheduler, owner, 0, NULL);
+    REFUSED(SYS_sched_setattr, 0, NULL, 0);
+    REFUSED(SYS_sched_setaffinity, owner, 0, NULL);
+    REFUSED(SYS_setpriority, PRIO_PROCESS, owner, 19);
+    REFUSED(SYS_ioprio_set, 1, owner, 0);
+    REFUSED(SYS_prlimit64, owner, RLIMIT_CORE, &limit, NULL);
+    refused("F_SETOWN", fcntl(3, F_SETOWN, owner));
+    refused("F_SETOWN_EX", fcntl(3, F_SETOWN_EX, &who));
+    refused("F_SETSIG", fcntl(3, F_SETSIG, SIGKILL));
+    refused("FIOSETOWN", ioctl(3, 0x8901, &number));
+    refused("SIOCSPGRP", ioctl(3, 0x8902, &number));
+    getrlimit(RLIMIT_RTPRIO, &limit);
+    tell("real-time priority", "", limit.rlim_max ? 0 : -1);
+}
+
 static void child(const char *name, long pid) {
     if (pid == 0) _exit(0);
     tell(name, "", pid);
@@ -184,6 +266,8 @@ int main(int n, char **arguments) {
         sockets();
         processes(atoi(arguments[2]));
         privileges();
+        metadata();
+        others(atoi(arguments[2]));
         files(n - 3, arguments + 3);
     }
     dprintf(2, "done\n");
