@@ -94,6 +94,7 @@ class Template(TypedDict):
     vcpu_count: int
     mem_mib: int
     disk: Literal["scratch"] | PersistentDisk
+    network: bool
     disk_format: str
     arguments_digest: str
     created_at: float

@@ -77,7 +77,7 @@ impl Call {
                 let message =
                     format!("port {} of this computer is not for the model to choose", port.host_port);
                 Err(Error::new(ErrorKind::Unsupported, message).with_hint(format!(
-                    "give \"0:{}\" for any free one; the user's `pyro mcp serve --allow-publish` would allow it",
+                    "give \"0:{}\" for any free one; only the user can allow more, where this server is started",
                     port.guest_port
                 )))
             }
@@ -95,7 +95,7 @@ impl Call {
 fn not_for_models(why: &str) -> Error {
     let message = format!("the rule is not for the model to decide, and the user has not allowed it: {why}");
     Error::new(ErrorKind::Unsupported, message)
-        .with_hint("leave the rule out; the user's `pyro mcp serve --allow RULE` would allow it")
+        .with_hint("leave the rule out; only the user can allow it, where this server is started")
 }
 
 /// Lets something happen, and takes what it tells meanwhile. What was told before its end is taken before this returns.

@@ -162,7 +162,7 @@ fn wrong_arguments_are_answered_with_what_would_be_right() {
     assert_eq!((kind.as_str(), hint.contains("MiB")), ("invalid_argument", true), "{hint}");
     let arguments = json!({"workspace_id": "ws-000000000000", "service_name": "web", "command": "true", "publish": ["80:80"]});
     let (kind, hint) = client.refused("service_start", arguments);
-    assert_eq!((kind.as_str(), hint.contains("--allow-publish")), ("unsupported", true), "{hint}");
+    assert_eq!((kind.as_str(), hint.contains("0:80")), ("unsupported", true), "{hint}");
     for (rule, expected) in [("https://pypi.org/", "invalid_argument"), ("10.0.0.1:80", "unsupported")] {
         let arguments = json!({"environment": "debian:12", "command": "true", "allow": [rule]});
         let (kind, hint) = client.refused("vm_run", arguments);
