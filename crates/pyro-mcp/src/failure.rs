@@ -76,6 +76,7 @@ const SAID: &[(&str, &str)] = &[
     ("--allow ", "allow: "),
     ("--publish", "publish"),
     ("--require-isolation full", "the user's --require-isolation full"),
+    ("--require-isolation", "require_isolation"),
 ];
 
 /// What to do next.

@@ -1,6 +1,6 @@
 //! `pyro network explain`.
 
-use crate::commands::{block_on, shown};
+use crate::commands::block_on;
 use crate::exit::Failure;
 use crate::output;
 use clap::Args;
@@ -89,7 +89,7 @@ fn describe(explanation: &Explanation) -> String {
     let mut text = String::new();
     for step in &explanation.steps {
         let verdict = if step.allowed { "allowed" } else { "refused" };
-        let _ = writeln!(text, "{verdict}  {}: {}", shown::word(&step.what), shown::word(&step.rule));
+        let _ = writeln!(text, "{verdict}  {}: {}", step.what, step.rule);
         if !step.hint.is_empty() {
             let _ = writeln!(text, "         hint: {}", step.hint);
         }
